@@ -1,0 +1,178 @@
+import type { Access } from '../core/access.ts'
+import type { AtKey } from '../core/at-key.ts'
+import type { AtSign } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Enrollment } from '../core/enrollment.ts'
+import type { Metadata } from '../core/metadata.ts'
+import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { Pattern } from '../core/pattern.ts'
+import type { CommitEntry, CommitOperation, StoredRecord } from '../core/record.ts'
+import type { Session, SessionKind } from '../core/session.ts'
+import type { Grammar } from '../wire/grammar.ts'
+import type { Reply } from '../wire/reply.ts'
+
+/** Read access to committed records. Keys are canonical stored texts. */
+export interface Records {
+  /** The record as stored, live or not; undefined when there is none. @throws AtError AT0002 when its bytes are damaged */
+  get(key: string): Promise<StoredRecord | undefined>
+  /** All stored keys that start with a prefix, ascending, with their metadata. */
+  entries(prefix?: string): AsyncIterable<readonly [key: string, metadata: Metadata]>
+}
+
+/** Read access to the commit log: the latest change of each key. */
+export interface Commits {
+  /** Highest id ever issued, -1 for none. Never goes down. */
+  lastId(): number
+  /** Entries with an id above `after`, ascending. */
+  entries(after?: number): AsyncIterable<CommitEntry>
+}
+
+/** Read access to stored notifications. */
+export interface Notifications {
+  get(id: string): Promise<Notification | undefined>
+  /** Notifications with `at` strictly greater than `since`, ascending by `at`. */
+  since(since: number): AsyncIterable<Notification>
+  count(): Promise<{ total: number; sent: number; received: number }>
+}
+
+/** Read access to enrollments. */
+export interface Enrollments {
+  get(id: string): Promise<Enrollment | undefined>
+}
+
+/** How a record change enters the commit log. */
+export interface Change {
+  readonly operation: CommitOperation
+  readonly opTime: number
+  /** False for keys outside the log and for `:nc`; an existing entry of the key is then purged. */
+  readonly commit: boolean
+}
+
+/**
+ * One atomic change of the store. Reads see everything staged before, also by writers that are not yet on flash.
+ * Nothing is visible to readers outside before the whole change is on flash.
+ */
+export interface Transaction {
+  record(key: string): Promise<StoredRecord | undefined>
+  /** @returns the commit id, or -1 when the change is not committed */
+  putRecord(key: string, record: { value: string | null; metadata: Metadata }, change: Change): Promise<number>
+  /** Removes a record if it is there; the commit entry `-` is written either way. @returns as putRecord */
+  removeRecord(key: string, change: Change): Promise<number>
+  notification(id: string): Promise<Notification | undefined>
+  /** Stores or replaces a notification by its id. */
+  putNotification(notification: Notification): Promise<void>
+  setNotificationStatus(id: string, status: NotificationStatus): Promise<void>
+  /** Stores a notification and queues it for its recipient. @throws AtError AT0006 when that recipient's outbox is full */
+  enqueue(notification: Notification): Promise<void>
+  putEnrollment(enrollment: Enrollment): Promise<void>
+  /** Server-internal secrets (CRAM secret, signing key): outside the records, never listed, never synced. */
+  secret(name: string): Promise<string | undefined>
+  putSecret(name: string, value: string): Promise<void>
+  removeSecret(name: string): Promise<void>
+  /** Runs after the change is on flash, in the order of the changes. */
+  onCommit(task: () => void): void
+}
+
+/** Reads that go to other atSigns, with their cache. */
+export interface Remote {
+  /** `lookup:` of another atSign's record shared with this one. @returns undefined when it is not there */
+  lookup(key: AtKey, options: { bypassCache: boolean }): Promise<RemoteRecord | undefined>
+  /** `plookup:` of another atSign's public record. */
+  plookup(key: AtKey, options: { bypassCache: boolean }): Promise<RemoteRecord | undefined>
+  /** Keys that another atSign shares with this one; the peer's own JSON array. */
+  scan(atSign: AtSign, pattern: string | undefined): Promise<string>
+}
+
+/** A record of another atSign. */
+export interface RemoteRecord {
+  /** Key as shown to clients: `cached:…` tells them that the copy answered. */
+  readonly key: string
+  readonly value: string | null
+  readonly metadata: Metadata
+}
+
+/** What stands between this atSign and others. */
+export interface Federation {
+  /** Judges the certificate of a connection that claims to be `atSign`. @throws AtError AT0401, AT0007 */
+  admit(atSign: AtSign, session: Session): Promise<void>
+  /** Dials back and checks that `atSign` published its signature of `challenge` under `name`. @throws AtError */
+  verifyProof(atSign: AtSign, name: string, challenge: string): Promise<void>
+  /** Signature that this atSign published under a session's name while it proves itself, if any. */
+  publishedProof(name: string): string | undefined
+}
+
+/** Events behind `monitor`. Called after the commit, never before. */
+export interface Feed {
+  /** A notification for this atSign is stored. */
+  received(notification: Notification): void
+  /** A record of this atSign changed: monitors get a statistics line. */
+  changed(commitId: number, operation: 'update' | 'delete'): void
+}
+
+/** Notifications on their way to other atSigns. */
+export interface Outgoing {
+  /** Notifications are waiting for this recipient. */
+  wake(recipient: AtSign): void
+  /** Queues the notice of a shared record's change within the change itself, where configuration asks for it. */
+  autoNotify(
+    tx: Transaction,
+    key: AtKey,
+    record: { value: string | null; metadata: Metadata } | undefined,
+    at: number,
+  ): Promise<void>
+}
+
+/** One metric behind `stats`; undefined when this server has no data for the id. */
+export type Metric = { readonly name: string; readonly value: unknown }
+
+/** Everything a verb may use besides its parameters and session. */
+export interface Ports {
+  readonly self: AtSign
+  readonly version: string
+  readonly clock: Clock
+  readonly startedAt: number
+  readonly records: Records
+  readonly commits: Commits
+  readonly notifications: Notifications
+  readonly enrollments: Enrollments
+  /** @throws AtError AT0002 when the store could not take the change; nothing of it is then stored */
+  write<T>(change: (tx: Transaction) => Promise<T>): Promise<T>
+  /** Reads a server-internal secret. */
+  secret(name: string): Promise<string | undefined>
+  readonly remote: Remote
+  readonly federation: Federation
+  readonly feed: Feed
+  readonly outgoing: Outgoing
+  metric(id: number, pattern: Pattern | undefined): Promise<Metric | undefined>
+  /** Client regexes are compiled here, once each. */
+  pattern(source: string): Pattern
+  readonly notificationMs: number
+}
+
+/** What the gate hands to a verb besides parameters and ports. */
+export interface Call {
+  readonly session: Session
+  /** Aborted when the connection goes away or the deadline passes. */
+  readonly signal: AbortSignal
+}
+
+/** A verb in one place: everything the gate, the client, the help and the tests need to know about it. */
+export interface Verb<P> {
+  /** Name as the protocol spells it, `update:meta` included. */
+  readonly name: string
+  readonly summary: string
+  readonly grammar: Grammar<P>
+  /** Session kinds that may use it, judged before parsing. */
+  readonly admits: readonly SessionKind[]
+  /** Keys it wants to touch, judged by `permits` after parsing. */
+  access?(params: NoInfer<P>, session: Session, self: AtSign): readonly Access[]
+  run(params: NoInfer<P>, ports: Ports, call: Call): Promise<Reply> | Reply
+  /** Commands behind the name; parsed, formatted and fuzzed by the suite. The first is shown in usage texts. */
+  readonly examples: readonly string[]
+}
+
+/** Declares a verb with its parameter type inferred from its grammar. */
+export const defineVerb = <P>(verb: Verb<P>): Verb<P> => verb
+
+/** Admits every kind of session. */
+export const everyone: readonly SessionKind[] = ['anyone', 'challenged', 'owner', 'peer']
