@@ -2,76 +2,13 @@ import type { Access } from '../core/access.ts'
 import type { AtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
-import type { Enrollment } from '../core/enrollment.ts'
 import type { Metadata } from '../core/metadata.ts'
-import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { Notification } from '../core/notification.ts'
 import type { Pattern } from '../core/pattern.ts'
-import type { CommitEntry, CommitOperation, StoredRecord } from '../core/record.ts'
 import type { Session, SessionKind } from '../core/session.ts'
+import type { Commits, Enrollments, Notifications, Records, Transaction } from '../core/storage.ts'
 import type { Grammar } from '../wire/grammar.ts'
 import type { Reply } from '../wire/reply.ts'
-
-/** Read access to committed records. Keys are canonical stored texts. */
-export interface Records {
-  /** The record as stored, live or not; undefined when there is none. @throws AtError AT0002 when its bytes are damaged */
-  get(key: string): Promise<StoredRecord | undefined>
-  /** All stored keys that start with a prefix, ascending, with their metadata. */
-  entries(prefix?: string): AsyncIterable<readonly [key: string, metadata: Metadata]>
-}
-
-/** Read access to the commit log: the latest change of each key. */
-export interface Commits {
-  /** Highest id ever issued, -1 for none. Never goes down. */
-  lastId(): number
-  /** Entries with an id above `after`, ascending. */
-  entries(after?: number): AsyncIterable<CommitEntry>
-}
-
-/** Read access to stored notifications. */
-export interface Notifications {
-  get(id: string): Promise<Notification | undefined>
-  /** Notifications with `at` strictly greater than `since`, ascending by `at`. */
-  since(since: number): AsyncIterable<Notification>
-  count(): Promise<{ total: number; sent: number; received: number }>
-}
-
-/** Read access to enrollments. */
-export interface Enrollments {
-  get(id: string): Promise<Enrollment | undefined>
-}
-
-/** How a record change enters the commit log. */
-export interface Change {
-  readonly operation: CommitOperation
-  readonly opTime: number
-  /** False for keys outside the log and for `:nc`; an existing entry of the key is then purged. */
-  readonly commit: boolean
-}
-
-/**
- * One atomic change of the store. Reads see everything staged before, also by writers that are not yet on flash.
- * Nothing is visible to readers outside before the whole change is on flash.
- */
-export interface Transaction {
-  record(key: string): Promise<StoredRecord | undefined>
-  /** @returns the commit id, or -1 when the change is not committed */
-  putRecord(key: string, record: { value: string | null; metadata: Metadata }, change: Change): Promise<number>
-  /** Removes a record if it is there; the commit entry `-` is written either way. @returns as putRecord */
-  removeRecord(key: string, change: Change): Promise<number>
-  notification(id: string): Promise<Notification | undefined>
-  /** Stores or replaces a notification by its id. */
-  putNotification(notification: Notification): Promise<void>
-  setNotificationStatus(id: string, status: NotificationStatus): Promise<void>
-  /** Stores a notification and queues it for its recipient. @throws AtError AT0006 when that recipient's outbox is full */
-  enqueue(notification: Notification): Promise<void>
-  putEnrollment(enrollment: Enrollment): Promise<void>
-  /** Server-internal secrets (CRAM secret, signing key): outside the records, never listed, never synced. */
-  secret(name: string): Promise<string | undefined>
-  putSecret(name: string, value: string): Promise<void>
-  removeSecret(name: string): Promise<void>
-  /** Runs after the change is on flash, in the order of the changes. */
-  onCommit(task: () => void): void
-}
 
 /** Reads that go to other atSigns, with their cache. */
 export interface Remote {

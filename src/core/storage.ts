@@ -1,0 +1,113 @@
+import type { AtKey } from './at-key.ts'
+import type { AtSign } from './at-sign.ts'
+import type { Enrollment } from './enrollment.ts'
+import type { Metadata } from './metadata.ts'
+import type { Notification, NotificationStatus } from './notification.ts'
+import type { CommitEntry, CommitOperation, StoredRecord } from './record.ts'
+
+// The storage contract: what verbs and services may ask of the store, which alone knows LevelDB.
+
+/** Read access to committed records. Keys are canonical stored texts. */
+export interface Records {
+  /** The record as stored, live or not; undefined when there is none. @throws AtError AT0002 when its bytes are damaged */
+  get(key: string): Promise<StoredRecord | undefined>
+  /** All stored keys that start with a prefix, ascending, with their metadata. */
+  entries(prefix?: string): AsyncIterable<readonly [key: string, metadata: Metadata]>
+}
+
+/** Read access to the commit log: the latest change of each key. */
+export interface Commits {
+  /** Highest id ever issued, -1 for none. Never goes down. */
+  lastId(): number
+  /** Entries with an id above `after`, ascending. */
+  entries(after?: number): AsyncIterable<CommitEntry>
+}
+
+/** Read access to stored notifications. */
+export interface Notifications {
+  get(id: string): Promise<Notification | undefined>
+  /** Notifications with `at` strictly greater than `since`, ascending by `at`. */
+  since(since: number): AsyncIterable<Notification>
+  count(): Promise<{ total: number; sent: number; received: number }>
+}
+
+/** Read access to enrollments. */
+export interface Enrollments {
+  get(id: string): Promise<Enrollment | undefined>
+}
+
+/** How a record change enters the commit log. */
+export interface Change {
+  readonly operation: CommitOperation
+  readonly opTime: number
+  /** False for keys outside the log and for `:nc`; an existing entry of the key is then purged. */
+  readonly commit: boolean
+}
+
+/**
+ * One atomic change of the store. Reads see everything staged before, also by writers that are not yet on flash.
+ * Nothing is visible to readers outside before the whole change is on flash.
+ */
+export interface Transaction {
+  record(key: string): Promise<StoredRecord | undefined>
+  /** @returns the commit id, or -1 when the change is not committed */
+  putRecord(key: AtKey, record: { value: string | null; metadata: Metadata }, change: Change): Promise<number>
+  /** Removes a record if it is there; the commit entry `-` is written either way. @returns as putRecord */
+  removeRecord(key: AtKey, change: Change): Promise<number>
+  notification(id: string): Promise<Notification | undefined>
+  /** Stores or replaces a notification by its id. */
+  putNotification(notification: Notification): Promise<void>
+  setNotificationStatus(id: string, status: NotificationStatus): Promise<void>
+  /** Stores a notification and queues it for its recipient. @throws AtError AT0006 when that recipient's outbox is full */
+  enqueue(notification: Notification): Promise<void>
+  /** Takes a notification out of its recipient's outbox and records how that ended. */
+  settle(notification: Notification, status: NotificationStatus): Promise<void>
+  putEnrollment(enrollment: Enrollment): Promise<void>
+  /** Server-internal secrets (CRAM secret, signing key): outside the records, never listed, never synced. */
+  secret(name: string): Promise<string | undefined>
+  putSecret(name: string, value: string): Promise<void>
+  removeSecret(name: string): Promise<void>
+  /** Runs after the change is on flash, in the order of the changes. */
+  onCommit(task: () => void): void
+}
+
+/** Notifications that wait for other atSigns, in the order in which they were queued. */
+export interface Outbox {
+  /** Recipients for whom anything waits. */
+  recipients(): Promise<AtSign[]>
+  /** The first `limit` notifications that wait for a recipient, leaving out `skip` (ids). */
+  pending(recipient: AtSign, limit: number, skip?: ReadonlySet<string>): Promise<Notification[]>
+}
+
+/** How a change reaches flash. */
+export interface WriteOptions {
+  /**
+   * False for changes whose loss in a power cut only means work done twice (a delivery mark): they ride along with the
+   * next synced group instead of costing a flash write of their own. Default true.
+   */
+  readonly sync?: boolean
+}
+
+/** The whole store of one atSign. */
+export interface Store {
+  readonly records: Records
+  readonly commits: Commits
+  readonly notifications: Notifications
+  readonly enrollments: Enrollments
+  readonly outbox: Outbox
+  secret(name: string): Promise<string | undefined>
+  /**
+   * Runs `change` alone, after all earlier ones were staged, and resolves when it is on flash. Changes that arrive while
+   * one synced batch is in flight share the next one. @throws whatever `change` throws, then nothing is stored;
+   * AtError AT0002 when the store could not take it
+   */
+  write<T>(change: (tx: Transaction) => Promise<T>, options?: WriteOptions): Promise<T>
+  /** Removes what expired before `now` by the expiry index; records get a `-` commit entry. @returns how many were removed */
+  sweep(now: number): Promise<number>
+  /** Milliseconds since the epoch of the next expiry, undefined when nothing expires. */
+  nextExpiry(): Promise<number | undefined>
+  /** Bytes of the database directory. */
+  size(): Promise<number>
+  /** Waits for changes under way, then closes. Later calls fail. */
+  close(): Promise<void>
+}
