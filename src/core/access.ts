@@ -57,7 +57,8 @@ function enrolledMay(who: Enrolled, { op, key }: Access): boolean {
     if (key.entity === 'shared_key' || key.entity.startsWith('shared_key.')) {
       return Object.values(who.namespaces).includes('rw')
     }
-    return isRoot(who)
+    // Copies of another atSign's keys are records like any other (page 08, 7.3).
+    if (!key.cached) return isRoot(who)
   }
   return covers(grantFor(who, key.entity), op)
 }
@@ -80,7 +81,8 @@ export function permits(who: Identity, access: Access): AtError | undefined {
   }
   if (op === 'write') return new AtError('AT0401', 'Command cannot be executed without auth')
   // Strangers and peers learn nothing about records that are not theirs, not even that they exist.
-  const visible = who.kind === 'peer' ? key.sharedWith === who.atSign : key.scope === 'public'
+  const visible =
+    who.kind === 'peer' ? key.sharedWith === who.atSign && key.scope === undefined : key.scope === 'public'
   return visible && !key.cached ? undefined : keyNotFound(key.text)
 }
 

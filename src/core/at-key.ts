@@ -48,6 +48,12 @@ const privateKeyNames: ReadonlySet<string> = new Set([
 const invalidKey = (text: string, reason: string): AtError =>
   new AtError('AT0016', `${reason} in key ${text.slice(0, 64)}`)
 
+const tooLong = (length: number, longest: number): AtError =>
+  new AtError('AT0016', `key length ${length} is greater than max allowed ${longest} chars`)
+
+/** Dots in atSigns do not count; beyond this many characters a key is refused unread. */
+const longestSpelling = 4 * limits.cachedKeyLength
+
 /** Builds a key from its members; the members must already be normalised. */
 export function makeAtKey(parts: {
   entity: string
@@ -71,6 +77,7 @@ export function makeAtKey(parts: {
  * @throws AtError AT0016 for a name outside the grammar of page 03, 1.1, AT0011 for a bad atSign inside it
  */
 export function parseAtKey(text: string): AtKey {
+  if (text.length > longestSpelling) throw tooLong(text.length, limits.keyLength)
   let rest = text
   let cached = false
   let scope: Scope | undefined
@@ -91,17 +98,16 @@ export function parseAtKey(text: string): AtKey {
   if (!entityShape.test(entity)) throw invalidKey(text, 'characters that a name may not have')
   const key = makeAtKey({ entity, owner, scope, sharedWith, cached })
   const longest = cached ? limits.cachedKeyLength : limits.keyLength
-  if (key.text.length > longest) {
-    throw new AtError('AT0016', `key length ${key.text.length} is greater than max allowed ${longest} chars`)
-  }
+  if (key.text.length > longest) throw tooLong(key.text.length, longest)
   return key
 }
 
 const reservedOwned = (key: AtKey): boolean => {
   const { entity, scope, sharedWith } = key
-  if (scope === 'private') return entity === 'blocklist'
   if (scope === 'public') return entity === 'publickey' || entity === 'signing_publickey'
   if (key.cached) return false
+  if (scope === 'private') return sharedWith === undefined && entity === 'blocklist'
+  if (scope !== undefined) return false
   if (sharedWith !== undefined) return entity === 'shared_key' || entity === 'signing_privatekey'
   return /^shared_key\.[^.]+$/.test(entity)
 }
@@ -111,12 +117,13 @@ const reservedOwned = (key: AtKey): boolean => {
  * @returns undefined for a key that fits no class (no owner, unknown `privatekey:` name)
  */
 export function keyKind(key: AtKey): KeyKind | undefined {
-  if (key.scope === 'privatekey') {
-    return key.owner === undefined && privateKeyNames.has(key.entity) ? 'privatekey' : undefined
-  }
   if (key.owner === undefined) {
+    if (key.cached || key.sharedWith !== undefined) return undefined
+    if (key.scope === 'privatekey') return privateKeyNames.has(key.entity) ? 'privatekey' : undefined
+    if (key.scope !== undefined) return undefined
     return key.entity.startsWith('_') || key.entity === 'configkey' ? 'reserved' : undefined
   }
+  if (key.scope === 'privatekey') return undefined
   if (reservedOwned(key)) return 'reserved'
   if (key.cached) {
     if (key.scope === 'public') return 'cachedPublic'

@@ -6,32 +6,44 @@ export interface Clock {
   after(ms: number, task: () => void): () => void
 }
 
+/** Node fires longer timers at once. */
 const longestTimer = 2_147_483_647
+
+/** The end of the year 9999: no reader of four-digit years understands a later time. */
+export const latestTime = 253_402_300_799_999
 
 /** The clock of the machine. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, task) {
-    const timer = setTimeout(task, Math.min(Math.max(ms, 0), longestTimer))
-    timer.unref()
+    let timer: NodeJS.Timeout
+    const wait = (left: number): void => {
+      timer = left > longestTimer ? setTimeout(wait, longestTimer, left - longestTimer) : setTimeout(task, Math.max(left, 0))
+      timer.unref()
+    }
+    wait(ms)
     return () => clearTimeout(timer)
   },
 }
 
+const isoTime = (ms: number): string => new Date(Math.min(ms, latestTime)).toISOString()
+
 /** `2024-10-24 08:00:00.123Z`: the spelling of times inside replies, which base Java parses by pattern (page 03, 2.3). */
-export const replyTime = (ms: number): string => new Date(ms).toISOString().replace('T', ' ')
+export const replyTime = (ms: number): string => isoTime(ms).replace('T', ' ')
 
 /** `2024-10-24T08:00:00.123000Z`: the spelling of times inside commands sent to a peer (page 07, section 5). */
-export const wireTime = (ms: number): string => new Date(ms).toISOString().replace('Z', '000Z')
+export const wireTime = (ms: number): string => isoTime(ms).replace('Z', '000Z')
 
-const utcTime = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.(\d{1,9}))?Z$/
+const utcTime = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.(\d+))?Z$/
 
 /** Milliseconds of an ISO-8601 UTC time with any number of fraction digits (cut to milliseconds), or undefined. */
 export function parseUtc(text: string): number | undefined {
   const match = utcTime.exec(text)
   if (match === null) return undefined
   const fraction = match[1] ?? ''
-  const seconds = Date.parse(`${text.slice(0, 19).replace(' ', 'T')}Z`)
-  if (Number.isNaN(seconds)) return undefined
+  const spelt = text.slice(0, 19).replace(' ', 'T')
+  const seconds = Date.parse(`${spelt}Z`)
+  // Date.parse takes 30 February for 2 March.
+  if (Number.isNaN(seconds) || !new Date(seconds).toISOString().startsWith(spelt)) return undefined
   return seconds + Number(fraction.slice(0, 3).padEnd(3, '0'))
 }

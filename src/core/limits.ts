@@ -6,6 +6,12 @@ export const limits = {
   openLineBytes: 16_384,
   /** Inbound connections; one more gets AT0012 (page 01, 6.2). */
   inboundConnections: 200,
+  /** Longest time one command may take, waits for peers included. */
+  commandMs: 60_000,
+  /** Refused lines after which a connection that has proved nothing is closed. */
+  strangerErrors: 100,
+  /** Sessions that this server opens to others at one time. */
+  outboundConnections: 200,
   /** Idle time of a connection that has proved nothing. */
   openIdleMs: 600_000,
   /** Idle time of owner and peer sessions. */
@@ -14,6 +20,8 @@ export const limits = {
   handshakeMs: 30_000,
   /** Lines waiting on one connection behind the one that runs; reading stops there until some are answered. */
   pipelinedLines: 1_000,
+  /** Most bytes of one TLS record: LF and prompt must leave in the same one (page 01, section 4). */
+  tlsRecordBytes: 16_384,
   /** Bytes waiting to be sent to one client; reading stops there. */
   unsentBytes: 1_048_576,
   /** A monitor that leaves this many bytes unread is closed; it resumes from its last notification. */
@@ -41,6 +49,8 @@ export const limits = {
   deliveryWindow: 16,
   /** Notifications waiting for one peer; one more is refused. */
   outboxPerPeer: 10_000,
+  /** Arrays and objects inside one another in an `appMetadata` document. */
+  appMetadataDepth: 32,
   /** Longest client pattern in characters. */
   patternLength: 512,
 } as const

@@ -1,6 +1,7 @@
 import type { AtSign } from './at-sign.ts'
-import { parseUtc, replyTime, wireTime } from './clock.ts'
+import { latestTime, parseUtc, replyTime, wireTime } from './clock.ts'
 import { invalidSyntax } from './errors.ts'
+import { limits } from './limits.ts'
 
 /** Metadata as stored beside a value. Times are milliseconds since the epoch; absent members were never set. */
 export interface Metadata {
@@ -128,6 +129,12 @@ function parseNumber(tag: Tag, text: string): number {
   return number
 }
 
+/** Whether a value holds arrays or objects deeper than `levels`: such a one could be read and never written again. */
+const isDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1)))
+
 function checkAppMetadata(text: string): string {
   const bytes = Buffer.from(text, 'base64')
   if (bytes.toString('base64') !== text) throw invalidSyntax('invalid appMetadata: not standard base64')
@@ -139,6 +146,9 @@ function checkAppMetadata(text: string): string {
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw invalidSyntax('invalid appMetadata: not a JSON object')
+  }
+  if (isDeeper(parsed, limits.appMetadataDepth)) {
+    throw invalidSyntax(`invalid appMetadata: nested deeper than ${limits.appMetadataDepth} levels`)
   }
   return text
 }
@@ -181,6 +191,9 @@ export function formatMetadata(change: MetadataChange): string {
   return text
 }
 
+/** A moment after another, never past the last one that can be written. */
+const later = (from: number, ms: number): number => Math.min(from + ms, latestTime)
+
 type Times = Pick<MetadataChange, 'ttl' | 'ttb' | 'cAt' | 'uAt' | 'eAt' | 'aAt'>
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -191,7 +204,7 @@ function applyTimes(next: Mutable<Metadata>, change: Times, now: number): void {
   next.updatedAt = updatedAt
   if (change.ttb !== undefined) {
     next.ttb = change.ttb
-    next.availableAt = now + change.ttb
+    next.availableAt = later(now, change.ttb)
   }
   if (change.aAt !== undefined) {
     next.availableAt = change.aAt
@@ -202,7 +215,7 @@ function applyTimes(next: Mutable<Metadata>, change: Times, now: number): void {
   }
   if (change.ttl !== undefined) {
     next.ttl = change.ttl
-    if (change.ttl > 0) next.expiresAt = now + (change.ttb ?? 0) + change.ttl
+    if (change.ttl > 0) next.expiresAt = later(now, (change.ttb ?? 0) + change.ttl)
     else delete next.expiresAt
   }
   if (change.eAt === undefined) return
@@ -223,10 +236,11 @@ function applyCaching(next: Mutable<Metadata>, change: MetadataChange, isNew: bo
     next.ccd = change.ccd
   }
   if (next.ttr === undefined || next.ttr < 0) delete next.refreshAt
-  else next.refreshAt = now + next.ttr * 1000
+  else next.refreshAt = later(now, next.ttr * 1000)
 }
 
-const textTags = metadataTags.filter((tag) => tag.type === 'token' && tag.name !== 'sharedKeyStatus')
+const notPlainText = new Set(['sharedKeyStatus', 'pubKeyHash', 'hashingAlgo'])
+const textTags = metadataTags.filter((tag) => tag.type === 'token' && !notPlainText.has(tag.name))
 
 function applyTexts(next: Record<string, unknown>, change: MetadataChange, newValue: boolean): void {
   for (const tag of textTags) {
@@ -234,10 +248,20 @@ function applyTexts(next: Record<string, unknown>, change: MetadataChange, newVa
     if (value === 'null' || (value === undefined && newValue && tag.boundToValue)) delete next[tag.name]
     else if (value !== undefined) next[tag.name] = value
   }
-  // A hash without its algorithm, or the other way round, says nothing (page 07, 4.2).
-  if (next['pubKeyHash'] === undefined || next['hashingAlgo'] === undefined) {
-    delete next['pubKeyHash']
-    delete next['hashingAlgo']
+}
+
+/** A hash without its algorithm, or the other way round, says nothing and changes nothing (page 07, 4.2). */
+function applyKeyHash(next: Mutable<Metadata>, change: MetadataChange, newValue: boolean): void {
+  const { pubKeyHash, hashingAlgo } = change
+  if (pubKeyHash === 'null' || hashingAlgo === 'null') {
+    delete next.pubKeyHash
+    delete next.hashingAlgo
+  } else if (pubKeyHash !== undefined && hashingAlgo !== undefined) {
+    next.pubKeyHash = pubKeyHash
+    next.hashingAlgo = hashingAlgo
+  } else if (newValue) {
+    delete next.pubKeyHash
+    delete next.hashingAlgo
   }
 }
 
@@ -264,6 +288,7 @@ export function mergeMetadata(
   applyTimes(next, change, write.now)
   applyCaching(next, change, existing === undefined, write.now)
   applyTexts(next as Record<string, unknown>, change, write.newValue)
+  applyKeyHash(next, change, write.newValue)
   if (change.immutable !== undefined) next.immutable = change.immutable
   if (change.appMetadata !== undefined) next.appMetadata = change.appMetadata
   return next

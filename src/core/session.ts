@@ -24,11 +24,11 @@ export interface Session {
   /** `_` and a UUID: part of every challenge, hidden from `scan`. */
   readonly id: string
   readonly identity: Identity
-  readonly challenge?: Challenge
+  readonly challenge: Challenge | undefined
   /** Announced by `clientConfig`; a version above 3.0.37 asks for JSON errors (page 01, 5.3). */
-  readonly clientVersion?: string
+  readonly clientVersion: string | undefined
   /** Undefined when the connection came without a certificate or from inside the process. */
-  readonly certificate?: PeerCertificate
+  readonly certificate: PeerCertificate | undefined
   readonly remoteAddress: string
 }
 

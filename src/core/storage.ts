@@ -106,6 +106,8 @@ export interface Store {
   sweep(now: number): Promise<number>
   /** Milliseconds since the epoch of the next expiry, undefined when nothing expires. */
   nextExpiry(): Promise<number | undefined>
+  /** Damaged values met since the store was opened; each is logged once and never served. */
+  damaged(): number
   /** Bytes of the database directory. */
   size(): Promise<number>
   /** Waits for changes under way, then closes. Later calls fail. */

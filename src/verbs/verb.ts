@@ -46,17 +46,21 @@ export interface Feed {
   changed(commitId: number, operation: 'update' | 'delete'): void
 }
 
+/** What a recipient is told about a change of a record shared with it. */
+export interface AutoNotice {
+  readonly operation: 'update' | 'delete'
+  readonly value: string | null
+  readonly metadata: Metadata
+  readonly at: number
+  readonly priority?: Notification['priority']
+}
+
 /** Notifications on their way to other atSigns. */
 export interface Outgoing {
   /** Notifications are waiting for this recipient. */
   wake(recipient: AtSign): void
   /** Queues the notice of a shared record's change within the change itself, where configuration asks for it. */
-  autoNotify(
-    tx: Transaction,
-    key: AtKey,
-    record: { value: string | null; metadata: Metadata } | undefined,
-    at: number,
-  ): Promise<void>
+  autoNotify(tx: Transaction, key: AtKey, notice: AutoNotice): Promise<void>
 }
 
 /** One metric behind `stats`; undefined when this server has no data for the id. */
@@ -83,7 +87,10 @@ export interface Ports {
   metric(id: number, pattern: Pattern | undefined): Promise<Metric | undefined>
   /** Client regexes are compiled here, once each. */
   pattern(source: string): Pattern
+  /** Life of a notification that names none, in milliseconds. */
   readonly notificationMs: number
+  /** The certificate chain that peers meet, and when its files last changed; undefined where it came from elsewhere. */
+  serverCertificate(): { chain: string; chainModified?: number; keyModified?: number } | undefined
 }
 
 /** What the gate hands to a verb besides parameters and ports. */
@@ -104,7 +111,7 @@ export interface Verb<P> {
   /** Keys it wants to touch, judged by `permits` after parsing. */
   access?(params: NoInfer<P>, session: Session, self: AtSign): readonly Access[]
   run(params: NoInfer<P>, ports: Ports, call: Call): Promise<Reply> | Reply
-  /** Commands behind the name; parsed, formatted and fuzzed by the suite. The first is shown in usage texts. */
+  /** Whole command lines; parsed, formatted and fuzzed by the suite. The first is shown in usage texts. */
   readonly examples: readonly string[]
 }
 

@@ -9,31 +9,51 @@ export type Frame =
   | { readonly kind: 'tooLong' }
 
 /** JavaScript's `trim` leaves U+0085, which Dart's removes (page 01, section 3). */
-const edges = /^[\s\u0085]+|[\s\u0085]+$/g
+const blank = /[\s\u0085]/
 
-const trimmed = (text: string): string => {
-  const first = text.charCodeAt(0)
-  const last = text.charCodeAt(text.length - 1)
-  return first > 32 && first < 127 && last > 32 && last < 127 ? text : text.replace(edges, '')
+/** A loop, because a regex with `$` looks at every run of blanks inside the line again and again. */
+function trimmed(text: string): string {
+  let from = 0
+  let to = text.length
+  while (from < to && blank.test(text.charAt(from))) from++
+  while (to > from && blank.test(text.charAt(to - 1))) to--
+  return text.slice(from, to)
 }
 
 /** Cuts a stream of bytes into lines, at every LF, whatever the chunks are. Holds at most one line. */
 export interface LineSplitter {
-  /** Frames completed by these bytes, in order. */
+  /** Frames completed by these bytes, in order. The bytes are not kept. */
   push(chunk: Uint8Array): Frame[]
   /** Changes the longest line accepted, in bytes with its LF. */
   setLimit(bytes: number): void
 }
 
+const frameOf = (bytes: Buffer): Frame =>
+  isUtf8(bytes) ? { kind: 'line', text: trimmed(bytes.toString('utf8')) } : { kind: 'notUtf8' }
+
+const nothing = Buffer.alloc(0)
+
 /** @param limit longest line in bytes with its LF; a longer one yields one `tooLong` frame at once */
 export function lineSplitter(limit: number): LineSplitter {
   let longest = limit
-  let held: Uint8Array[] = []
+  let held = nothing
   let heldBytes = 0
   let skipping = false
 
-  const frameOf = (bytes: Buffer): Frame =>
-    isUtf8(bytes) ? { kind: 'line', text: trimmed(bytes.toString('utf8')) } : { kind: 'notUtf8' }
+  const hold = (piece: Buffer): void => {
+    if (heldBytes + piece.length > held.length) {
+      const grown = Buffer.allocUnsafe(Math.max(2 * held.length, heldBytes + piece.length))
+      held.copy(grown, 0, 0, heldBytes)
+      held = grown
+    }
+    piece.copy(held, heldBytes)
+    heldBytes += piece.length
+  }
+
+  const drop = (): void => {
+    held = nothing
+    heldBytes = 0
+  }
 
   const complete = (piece: Buffer): Frame | undefined => {
     if (skipping) {
@@ -41,14 +61,14 @@ export function lineSplitter(limit: number): LineSplitter {
       return undefined
     }
     if (heldBytes + piece.length + 1 > longest) {
-      held = []
-      heldBytes = 0
+      drop()
       return { kind: 'tooLong' }
     }
-    const bytes = heldBytes === 0 ? piece : Buffer.concat([...held, piece])
-    held = []
-    heldBytes = 0
-    return frameOf(bytes)
+    if (heldBytes === 0) return frameOf(piece)
+    hold(piece)
+    const frame = frameOf(held.subarray(0, heldBytes))
+    drop()
+    return frame
   }
 
   return {
@@ -66,14 +86,11 @@ export function lineSplitter(limit: number): LineSplitter {
       }
       const rest = bytes.subarray(from)
       if (rest.length === 0 || skipping) return frames
-      held.push(rest)
-      heldBytes += rest.length
-      if (heldBytes >= longest) {
-        held = []
-        heldBytes = 0
+      if (heldBytes + rest.length >= longest) {
+        drop()
         skipping = true
         frames.push({ kind: 'tooLong' })
-      }
+      } else hold(rest)
       return frames
     },
   }

@@ -1,6 +1,6 @@
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
-import { AtError, invalidSyntax } from '../core/errors.ts'
+import { invalidSyntax } from '../core/errors.ts'
 import { formatMetadata, type MetadataChange, metadataTag, parseTagValue } from '../core/metadata.ts'
 
 /** A place in a command line, behind the verb's name. */
@@ -63,6 +63,7 @@ export function opt<const N extends string, const W extends string>(name: N, ...
       if (found === undefined || cursor.text[cursor.at + 1 + found.length] !== ':') return
       const word = words.find((candidate) => candidate.toLowerCase() === found.toLowerCase())
       if (word === undefined) return
+      if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
       out[name] = word
       cursor.at += 1 + found.length
     },
@@ -76,6 +77,7 @@ export function flag<const N extends string>(name: N, word: string = name): Part
     read(cursor, out) {
       const found = segment(cursor)
       if (found === undefined || found.toLowerCase() !== word.toLowerCase()) return
+      if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
       out[name] = true
       cursor.at += 1 + found.length
     },
@@ -203,6 +205,8 @@ export function timeParam<const N extends string>(name: N, type: ValueType<numbe
       const found = segment(cursor)
       if (found === undefined || found.toLowerCase() !== name.toLowerCase()) return
       const from = cursor.at + 2 + found.length
+      if (cursor.text[from - 1] !== ':') return
+      if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
       const end = endOfTime(cursor.text, from)
       out[name] = type.parse(cursor.text.slice(from, end), name)
       cursor.at = end
@@ -251,9 +255,6 @@ export function key(rule: 'required' | 'optional' = 'required'): Part<{ key: AtK
   }
 }
 
-/** The bare name and owner of `lookup`, which names no scope: `:phone.wavi@bob`. */
-export const target: Part<{ key: AtKey }> = key('required')
-
 /** Everything behind the first blank; at least one character. */
 export function text<const N extends string>(name: N): Part<{ [K in N]: string }> {
   return {
@@ -294,6 +295,35 @@ export function tail<const N extends string>(name: N): Part<{ [K in N]: string }
   }
 }
 
+/** An optional `:word:` and everything behind it. */
+export function optionalTail<const N extends string>(name: N): Part<{ [K in N]?: string }> {
+  return {
+    read(cursor, out) {
+      const found = segment(cursor)
+      if (found === undefined || found.toLowerCase() !== name.toLowerCase()) return
+      const from = cursor.at + 2 + found.length
+      const value = cursor.text[from - 1] === ':' ? cursor.text.slice(from) : ''
+      if (value.length === 0) throw invalidSyntax(`${name} is empty`)
+      out[name] = value
+      cursor.at = cursor.text.length
+    },
+    write: (params) => (params[name] === undefined ? '' : `:${name}:${params[name]}`),
+  }
+}
+
+/** An optional `:@atSign`; its `@` is needed, so that it cannot be taken for another part. */
+export function optionalAtSign<const N extends string>(name: N): Part<{ [K in N]?: AtSign }> {
+  return {
+    read(cursor, out) {
+      const found = segment(cursor)
+      if (found === undefined || !found.startsWith('@')) return
+      out[name] = parseAtSign(found)
+      cursor.at += 1 + found.length
+    },
+    write: (params) => (params[name] === undefined ? '' : `:${params[name]}`),
+  }
+}
+
 /** `:@atSign`, with or without its `@`. */
 export function atSign<const N extends string>(name: N): Part<{ [K in N]: AtSign }> {
   return {
@@ -307,6 +337,3 @@ export function atSign<const N extends string>(name: N): Part<{ [K in N]: AtSign
     write: (params) => `:${params[name]}`,
   }
 }
-
-/** Whether an error is about the form of a line, so that a usage hint helps. */
-export const isSyntaxError = (error: unknown): error is AtError => error instanceof AtError && error.code === 'AT0003'

@@ -23,6 +23,10 @@ export interface Reply {
   /** The session from now on; the prompt is already that of the new one. */
   readonly become?: Partial<Pick<Session, 'identity' | 'challenge' | 'clientVersion'>>
   readonly subscribe?: Subscription
+  /** A refusal that also changes the session: a spent challenge, a lost login. */
+  readonly error?: AtError
+  /** True when the connection closes without another byte (`@exit`). */
+  readonly hangUp?: true
 }
 
 type Become = NonNullable<Reply['become']>
@@ -36,6 +40,17 @@ export const dataSpaced = (text: string): Reply => ({ text: `data: ${text}`, ans
 /** A reply that changes who stands behind the connection. */
 export const become = (change: Become, reply: Reply): Reply => ({ ...reply, become: change })
 
+/** An error that also changes the session. */
+export const refuse = (change: Become, error: AtError): Reply => ({
+  text: undefined,
+  answered: true,
+  become: change,
+  error,
+})
+
+/** Nothing more is said. */
+export const hangUp: Reply = { text: undefined, answered: false, hangUp: true }
+
 /** Only the new prompt: the success of `pol`. */
 export const promptOnly = (change: Become): Reply => ({ text: undefined, answered: true, become: change })
 
@@ -46,13 +61,13 @@ export const stream = (subscription: Subscription): Reply => ({
   subscribe: subscription,
 })
 
-const lineBreaks = /[\r\n\u0085\u2028\u2029]+/g
+const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g
 
 /**
  * A description that no client can misread: one line, without the text `data:` that Java and Python search for
  * before `error:` (page 01, 5.5).
  */
-const oneLine = (text: string): string => text.replace(lineBreaks, ' ').replaceAll('data:', 'data :').slice(0, 1_000)
+const oneLine = (text: string): string => text.replace(controls, ' ').replaceAll('data:', 'data :').slice(0, 1_000)
 
 const version = /^(\d+)\.(\d+)\.(\d+)(?:[-+].*)?$/
 

@@ -1,0 +1,133 @@
+// Builds what is shipped: `dist/atedge.mjs` (the program) and `dist/index.mjs` (the library), each one ESM file with all
+// of its dependencies inside, and LevelDB's binaries beside them. Run by `npm run build`.
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { build, type Metafile, type Plugin } from 'esbuild'
+
+/** DESIGN section 10. */
+const maxBytes = 1_500_000
+const root = resolve(import.meta.dirname, '..')
+const levelBinaries = join(root, 'node_modules/classic-level/prebuilds')
+
+/** What CommonJS dependencies expect to find around them. */
+const commonJsNames = [
+  "import{createRequire as nodeCreateRequire}from'node:module';",
+  'const require=nodeCreateRequire(import.meta.url),__filename=import.meta.filename,__dirname=import.meta.dirname;',
+].join('')
+
+/** Loads LevelDB's binary from `prebuilds/` beside the bundle instead of searching for it in node_modules. */
+const levelBesideBundle: Plugin = {
+  name: 'level-beside-bundle',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]classic-level[\\/]binding\.js$/ }, () => ({
+      loader: 'js',
+      contents: `
+        const musl = process.platform === 'linux' && require('node:fs').existsSync('/etc/alpine-release')
+        const folder = __dirname + '/prebuilds/' + process.platform + '-' + process.arch
+        module.exports = require(folder + (musl ? '/classic-level.musl.node' : '/classic-level.node'))`,
+    }))
+  },
+}
+
+/**
+ * Parts of dependencies that the program never reaches, as folder, files and the reason why nobody misses them.
+ * Each becomes an empty module: the bundle is read at every start, from a memory card.
+ */
+const leftOut: readonly (readonly [folder: string, files: string, reason: string])[] = [
+  ['node-forge/lib', 'aesCipherSuites|ed25519|kem|pbe|pkcs12|pkcs7|pkcs7asn1|rc2|ssh|tls', 'certificates are issued, no more'],
+  ['systeminformation/lib', 'audio|bluetooth|bluetoothVendors|docker|dockerSocket|graphics', 'a board has none to watch'],
+  ['systeminformation/lib', 'printer|usb|virtualbox', 'a board has none to watch'],
+  ['mqtt/build/lib/connect', 'socks', 'an MQTT broker is on the same network'],
+  ['worker-timers/build/es5', 'bundle', 'timers for browsers'],
+]
+const leftOutFiles = new RegExp(
+  leftOut.map(([folder, files]) => `node_modules/${folder}/(?:${files})\\.js$`).join('|').replaceAll('/', '[\\\\/]'),
+)
+
+/** Empties what `leftOut` lists, and gives `readable-stream`, a copy of Node's streams, its original back. */
+const lean: Plugin = {
+  name: 'lean',
+  setup({ onLoad, onResolve }) {
+    onLoad({ filter: leftOutFiles }, () => ({ contents: '', loader: 'js' }))
+    onResolve({ filter: /^readable-stream$/ }, () => ({ path: 'node:stream', external: true }))
+  },
+}
+
+async function bundle(entry: string, outfile: string, banner: string): Promise<Metafile> {
+  const { metafile } = await build({
+    entryPoints: [entry],
+    outfile,
+    banner: { js: banner },
+    bundle: true,
+    minify: true,
+    metafile: true,
+    legalComments: 'none',
+    platform: 'node',
+    target: 'node20.19',
+    format: 'esm',
+    plugins: [levelBesideBundle, lean],
+    logLevel: 'warning',
+  })
+  return metafile
+}
+
+/** The binaries of one platform, named so that the loader need not search: `linux-arm64/classic-level.armv8.node` too. */
+function copyBinaries(platform: string, arch: string, dist: string): void {
+  const source = readdirSync(levelBinaries).find((name) => {
+    const [system, ...processors] = name.split(/[-+]/)
+    return system === platform && processors.includes(arch)
+  })
+  if (source === undefined) throw new Error(`classic-level ships no binary for ${platform}-${arch}`)
+  const folder = join(dist, 'prebuilds', `${platform}-${arch}`)
+  mkdirSync(folder, { recursive: true })
+  for (const name of readdirSync(join(levelBinaries, source))) {
+    const plain = name.includes('.musl.') ? 'classic-level.musl.node' : 'classic-level.node'
+    copyFileSync(join(levelBinaries, source, name), join(folder, plain))
+  }
+}
+
+/** `node_modules/mqtt/build/x.js` belongs to `mqtt`, `src/core/x.ts` to `src/core`. */
+function ownerOf(input: string): string {
+  const inner = input.split('node_modules/').at(-1) ?? input
+  const depth = input.includes('node_modules/') && !inner.startsWith('@') ? 1 : 2
+  return inner.split('/').slice(0, depth).join('/')
+}
+
+function largestInputs(metafile: Metafile, count: number): string {
+  const bytes = new Map<string, number>()
+  for (const output of Object.values(metafile.outputs)) {
+    for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
+      const owner = ownerOf(input)
+      bytes.set(owner, (bytes.get(owner) ?? 0) + bytesInOutput)
+    }
+  }
+  const largest = [...bytes].sort((a, b) => b[1] - a[1]).slice(0, count)
+  return largest.map(([owner, size]) => `${owner} ${Math.round(size / 1000)}`).join(', ')
+}
+
+const { values } = parseArgs({
+  options: { main: { type: 'string', default: join(root, 'src/main.ts') }, dist: { type: 'string', default: 'dist' } },
+})
+const dist = resolve(root, values.dist)
+rmSync(dist, { recursive: true, force: true })
+
+const program = join(dist, 'atedge.mjs')
+const metafile = await bundle(values.main, program, `#!/usr/bin/env node\n${commonJsNames}`)
+chmodSync(program, 0o755)
+const library = join(root, 'src/index.ts')
+if (existsSync(library)) await bundle(library, join(dist, 'index.mjs'), commonJsNames)
+
+const { platform, arch } = process
+for (const target of new Set(['linux-x64', 'linux-arm64', `${platform}-${arch}`])) {
+  const [system = '', processor = ''] = target.split('-')
+  copyBinaries(system, processor, dist)
+}
+
+const size = readFileSync(program).length
+console.log(`dist/atedge.mjs: ${size.toLocaleString('en')} bytes of ${maxBytes.toLocaleString('en')}`)
+console.log(`largest, in kB: ${largestInputs(metafile, 10)}`)
+if (size > maxBytes) {
+  console.error('The bundle is over its budget (DESIGN section 10).')
+  process.exitCode = 1
+}

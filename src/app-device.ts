@@ -1,0 +1,195 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { type AtServer, createAtServer, listenFor } from './app.ts'
+import { type Bridge, startBridge } from './bridge/bridge.ts'
+import { connectAtClient } from './client/client.ts'
+import type { Config } from './config/load.ts'
+import type { Clock } from './core/clock.ts'
+import { limits } from './core/limits.ts'
+import type { Log } from './core/log.ts'
+import { type AtKeys, readKeysFile } from './crypto/keys-file.ts'
+import { healthRules, publishHealth } from './device/health.ts'
+import { createResolver } from './directory/resolver.ts'
+import { startDirectory } from './directory/server.ts'
+import { createTable } from './directory/table.ts'
+import { dialTls } from './net/dial.ts'
+import { listenTcp } from './net/listen-tcp.ts'
+import { ensureAuthority, ensureCertificate } from './provision/files.ts'
+
+/** A device at work: its atServer, and the bridge, directory and host readings that its configuration asks for. */
+export interface Device {
+  readonly server: AtServer
+  /** Port of the embedded broker, once the bridge runs. */
+  brokerPort(): number | undefined
+  close(): Promise<void>
+}
+
+export interface DeviceOptions {
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Log
+  readonly version: string
+}
+
+/** What the device shows to others and whom it trusts. PEM texts. */
+export interface DeviceCertificate {
+  readonly chain: string
+  readonly key: string
+  readonly ca: string | undefined
+}
+
+type Close = () => Promise<unknown>
+
+/** Files that configuration names, or a certificate of the device's own authority, issued once and kept. */
+export async function deviceCertificate(config: Config, clock: Clock): Promise<DeviceCertificate> {
+  const { chain, key, ca } = config.certificates
+  if (chain !== undefined && key !== undefined) {
+    const [chainText, keyText] = await Promise.all([readFile(chain, 'utf8'), readFile(key, 'utf8')])
+    return { chain: chainText, key: keyText, ca: ca === undefined ? undefined : await readFile(ca, 'utf8') }
+  }
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  const authority = await ensureAuthority(config.dataDir, `atedge ${config.atSign}`, clock.now())
+  const names = [...new Set([config.host, hostname(), 'localhost', '127.0.0.1', '::1'])]
+  const issued = await ensureCertificate(config.dataDir, authority, names, clock.now())
+  return { chain: issued.chain, key: issued.key, ca: authority.certificate }
+}
+
+const retryKeysMs = 5_000
+
+/** The keys the bridge logs in with, as soon as somebody has activated the atSign. */
+async function awaitKeys(
+  config: Config,
+  { clock, log }: DeviceOptions,
+  signal: AbortSignal,
+): Promise<AtKeys | undefined> {
+  for (let told = false; !signal.aborted; told = true) {
+    try {
+      return await readKeysFile(config.bridge.keys, config.atSign)
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      if (!told)
+        log('warn', 'the bridge waits for its keys: run `atedge activate`', { file: config.bridge.keys, reason })
+    }
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(retryKeysMs, resolve)
+      signal.addEventListener('abort', () => {
+        cancel()
+        resolve()
+      })
+    })
+  }
+  return undefined
+}
+
+/** Starts the bridge with a client session of its own, through the same gate as every other client. */
+export async function startDeviceBridge(
+  server: AtServer,
+  keys: AtKeys,
+  options: DeviceOptions,
+): Promise<{ bridge: Bridge; close: Close }> {
+  const { config, clock, log } = options
+  const client = await connectAtClient({ atSign: server.atSign, keys, connect: async () => server.connect(), clock })
+  const { bridge: settings, health } = config
+  try {
+    const rules = health.enabled ? [...settings.rules, ...healthRules(health.topic, ['self'])] : settings.rules
+    const bridge = await startBridge({
+      config: { ...settings, rules },
+      client,
+      clock,
+      log,
+      autoNotify: config.notification.autoNotify,
+      listen: (onConnection) => listenTcp({ host: settings.broker.host, port: settings.broker.port, onConnection }),
+    })
+    const stopHealth = health.enabled ? startHealth(bridge.port, options) : async () => {}
+    const close = async (): Promise<void> => {
+      await stopHealth()
+      await bridge.close()
+      await client.close()
+    }
+    return { bridge, close }
+  } catch (error) {
+    await client.close()
+    throw error
+  }
+}
+
+function startHealth(port: number, { config, clock, log }: DeviceOptions): Close {
+  const { topic, interval } = config.health
+  const url = `mqtt://127.0.0.1:${port}`
+  const publisher = publishHealth({ url, topic, intervalMs: interval, clock, directory: config.dataDir, log })
+  return () => publisher.stop()
+}
+
+/**
+ * Starts everything that the configuration asks for. The bridge follows by itself once the atSign is activated.
+ * @throws Error that names the busy port, the unusable file or the locked store
+ */
+export async function startDevice(options: DeviceOptions): Promise<Device> {
+  const { config, clock, log, version } = options
+  const { chain, key, ca } = await deviceCertificate(config, clock)
+  const context = { cert: chain, key, ...(ca === undefined ? {} : { ca }) }
+  const trust = ca === undefined ? {} : { ca: [ca] }
+  const closers: Close[] = []
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  const dial = (address: { host: string; port: number }): Promise<Duplex> =>
+    dialTls({ ...address, ...trust, cert: chain, key, timeoutMs: limits.dialMs, clock })
+  try {
+    const { localDirectory } = config
+    if (localDirectory.enabled) {
+      const table = createTable(Object.entries(localDirectory.entries))
+      table.set(config.atSign, `${config.host}:${config.listen.port}`)
+      const { host, port } = localDirectory
+      const directory = await startDirectory({ listen: { ...context, host, port }, table, clock, log })
+      closers.push(() => directory.close())
+      log('info', 'atDirectory listens', { port: directory.port })
+    }
+    const directoryAddress = localDirectory.enabled
+      ? { host: 'localhost', port: localDirectory.port }
+      : config.directory
+    const name = `${directoryAddress.host}:${directoryAddress.port}`
+    const resolver = createResolver({ clock, dial: () => dial(directoryAddress), name })
+    closers.push(async () => resolver.close())
+    const server = await createAtServer({
+      atSign: config.atSign,
+      directory: join(config.dataDir, 'store'),
+      ...{ resolver, dial, clock, log, version },
+      federation: config.federation,
+      autoNotify: config.notification.autoNotify,
+      notificationMs: config.notification.expiry,
+      serverCertificate: () => ({ chain }),
+    })
+    closers.push(await listenFor(server, { ...config.listen, ...context, log }))
+    log('info', 'atServer listens', { atSign: config.atSign, port: config.listen.port })
+    const bridge = config.bridge.enabled ? followWithBridge(server, options) : undefined
+    if (bridge !== undefined) closers.push(bridge.close)
+    return { server, brokerPort: () => bridge?.port(), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Runs the bridge from the moment the keys are there; a bridge that cannot start is told in the log. */
+function followWithBridge(server: AtServer, options: DeviceOptions): { port: () => number | undefined; close: Close } {
+  const stop = new AbortController()
+  let running: Awaited<ReturnType<typeof startDeviceBridge>> | undefined
+  const starting = (async () => {
+    const keys = await awaitKeys(options.config, options, stop.signal)
+    if (keys === undefined) return
+    running = await startDeviceBridge(server, keys, options)
+    if (stop.signal.aborted) await running.close()
+  })().catch((error: Error) => options.log('error', 'the bridge could not start', { reason: error.message }))
+  return {
+    port: () => running?.bridge.port,
+    async close() {
+      stop.abort()
+      const wasRunning = running
+      await wasRunning?.close()
+      await starting
+    },
+  }
+}

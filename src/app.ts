@@ -1,0 +1,153 @@
+import { type Duplex, duplexPair } from 'node:stream'
+import type { AtSign } from './core/at-sign.ts'
+import type { Clock } from './core/clock.ts'
+import { primaryEnrollment } from './core/enrollment.ts'
+import { limits } from './core/limits.ts'
+import type { Log } from './core/log.ts'
+import { compilePattern } from './core/pattern.ts'
+import type { Resolver } from './directory/resolver.ts'
+import { listenTls } from './net/listen.ts'
+import { newCramSecret } from './provision/secret.ts'
+import { createGate } from './server/dispatch.ts'
+import { createServer, type Origin } from './server/server.ts'
+import { createDelivery } from './services/delivery.ts'
+import { createFederation, type FederationSettings } from './services/federation.ts'
+import { createFeed } from './services/feed.ts'
+import { createPeers } from './services/peers.ts'
+import { createProofs } from './services/proofs.ts'
+import { createRemote } from './services/remote.ts'
+import { ensureSigningKeys } from './services/signing-keys.ts'
+import { createStats } from './services/stats.ts'
+import { startSweep } from './services/sweep.ts'
+import { openStore } from './store/store.ts'
+import { cramSecretName } from './verbs/cram.ts'
+import type { Ports } from './verbs/verb.ts'
+
+/** What one atServer is made of. */
+export interface AtServerOptions {
+  readonly atSign: AtSign
+  /** Folder of the database; made when it is missing. */
+  readonly directory: string
+  /** Finds other atSigns. */
+  readonly resolver: Pick<Resolver, 'resolve' | 'forget'>
+  /** Opens TLS to another atServer with this one's certificate. */
+  readonly dial: (address: { host: string; port: number }) => Promise<Duplex>
+  readonly clock: Clock
+  readonly log: Log
+  readonly version: string
+  readonly federation?: FederationSettings
+  readonly autoNotify?: boolean
+  /** Life of notifications that name none, in milliseconds. */
+  readonly notificationMs?: number
+  readonly serverCertificate?: Ports['serverCertificate']
+  readonly maxConnections?: number
+}
+
+/** The atServer of one atSign. Several live side by side in one process. */
+export interface AtServer {
+  readonly atSign: AtSign
+  /** Serves a stream that was accepted elsewhere. */
+  handle(stream: Duplex, origin: Origin): void
+  /** Opens a connection from inside the process; it passes the same gate as one over TLS. */
+  connect(): Duplex
+  activated(): Promise<boolean>
+  /** The CRAM secret of an atSign that is not activated yet, made on first use; undefined once it is activated. */
+  cramSecret(): Promise<string | undefined>
+  /** Stops taking commands, waits for changes under way, closes the store. */
+  close(): Promise<void>
+}
+
+/** How long open connections may take to end once a server stops listening. */
+const graceMs = 3_000
+
+/**
+ * Has an atServer listen for TLS. When the port cannot be had, the server is closed.
+ * @returns a function that stops listening, lets commands under way finish and closes the server
+ * @throws Error that names the port
+ */
+export async function listenFor(
+  server: AtServer,
+  at: { host?: string; port: number; cert: string; key: string; ca?: string; log: Log },
+): Promise<() => Promise<void>> {
+  const onConnection = (socket: Duplex, info: Origin): void => server.handle(socket, info)
+  try {
+    const listener = await listenTls({ ...at, handshakeMs: limits.handshakeMs, onConnection })
+    return async () => {
+      await Promise.all([listener.close(graceMs), server.close()])
+    }
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+}
+
+const defaultFederation: FederationSettings = { clientCertificate: 'if-present', clientPurpose: 'lenient' }
+
+/**
+ * Builds and starts an atServer on its store; it listens nowhere by itself.
+ * @throws AtError or Error when the store belongs to another atSign, is locked or cannot be opened
+ */
+export async function createAtServer(options: AtServerOptions): Promise<AtServer> {
+  const { atSign: self, clock, log, resolver } = options
+  const notificationMs = options.notificationMs ?? limits.notificationMs
+  const store = await openStore({ directory: options.directory, atSign: self, clock, log })
+  const sign = await ensureSigningKeys(store, self, clock)
+  const proofs = createProofs(clock)
+  const resolve = (atSign: AtSign) => resolver.resolve(atSign)
+  const forget = (atSign: AtSign) => resolver.forget(atSign)
+  const peers = createPeers({ self, clock, log, resolve, forget, dial: options.dial, sign, proofs })
+  const federation = createFederation({ settings: options.federation ?? defaultFederation, resolve, peers, proofs })
+  const lastCommitId = () => store.commits.lastId()
+  const feed = createFeed({ self, clock, notifications: store.notifications, lastCommitId })
+  const autoNotify = options.autoNotify ?? true
+  const outgoing = createDelivery({ self, clock, log, store, peers, autoNotify, notificationMs })
+  const remote = createRemote({ self, clock, store, peers })
+  const { version } = options
+  const inbound = () => server.connections()
+  const metric = createStats({ self, version, store, now: () => clock.now(), inbound, outbound: () => peers.count() })
+  const ports: Ports = {
+    ...{ self, version, clock, startedAt: clock.now(), remote, federation, feed, outgoing, metric, notificationMs },
+    records: store.records,
+    commits: store.commits,
+    notifications: store.notifications,
+    enrollments: store.enrollments,
+    write: (change) => store.write(change),
+    secret: (name) => store.secret(name),
+    pattern: compilePattern,
+    serverCertificate: options.serverCertificate ?? (() => undefined),
+  }
+  const { maxConnections = limits.inboundConnections } = options
+  const server = createServer({ gate: createGate(ports, log), feed, clock, log, maxConnections })
+  const stopSweep = startSweep({ store, clock, log })
+  await outgoing.start()
+
+  const activated = async (): Promise<boolean> => (await store.enrollments.get(primaryEnrollment)) !== undefined
+
+  return {
+    atSign: self,
+    handle: server.handle,
+    connect() {
+      const [near, far] = duplexPair()
+      server.handle(far, { remoteAddress: 'in-process', certificate: undefined })
+      return near
+    },
+    activated,
+    cramSecret() {
+      return store.write(async (tx) => {
+        const known = await tx.secret(cramSecretName)
+        if (known !== undefined || (await activated())) return known
+        const secret = newCramSecret()
+        await tx.putSecret(cramSecretName, secret)
+        return secret
+      })
+    },
+    async close() {
+      outgoing.close()
+      stopSweep()
+      await server.close()
+      feed.close()
+      peers.close()
+      await store.close()
+    },
+  }
+}

@@ -1,0 +1,154 @@
+import type { AtSign } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
+import { AtError, type ErrorCode } from '../core/errors.ts'
+import { bounds } from './bounds.ts'
+import { createLanes } from './lanes.ts'
+import { type Mapping, map, type Problem, type Reading } from './mapping.ts'
+import { type Last, passes } from './policy.ts'
+
+/** What the bridge needs of a client of the atServer. */
+export interface BridgeClient {
+  readonly atSign: AtSign
+  /**
+   * Stores a record, encrypted for whom its key names; resolves with the commit id once it is on flash.
+   * @param key `@alice:temperature.kitchen.sensors`, `public:…` or a bare name; the owner is this atSign
+   * @param options `ttl` in milliseconds, `ttr` in seconds
+   */
+  put(key: string, value: string, options?: { ttl?: number; ttr?: number }): Promise<number>
+  /** Queues a notification; resolves with its id once it is on flash. `ttln` in milliseconds. */
+  notify(key: string, value: string, options?: { ttln?: number }): Promise<string>
+}
+
+/** Log of the bridge; pino fits. */
+export interface Log {
+  info(data: object, text: string): void
+  warn(data: object, text: string): void
+}
+
+/** Counters since the start. `received` and `ignored` are messages, the others readings, one for each rule that takes a message. */
+export interface IngressStats {
+  readonly received: number
+  /** No rule takes the topic. */
+  readonly ignored: number
+  /** Stored for every recipient. */
+  readonly committed: number
+  /** Left out by `minInterval` or `changeThreshold`. */
+  readonly suppressed: number
+  /** The payload, or what became of it, can never be stored. */
+  readonly refused: number
+  /** The store could not take it; the sensor is not acknowledged. */
+  readonly failed: number
+}
+
+/** The way of a message into records and notifications. */
+export interface Ingress {
+  /**
+   * Resolves when everything that the rules make of a message is on flash, and for messages that no rule can use.
+   * @throws the first failure of the client; then the message must not be acknowledged
+   */
+  take(topic: string, payload: Uint8Array): Promise<void>
+  stats(): IngressStats
+}
+
+/** What an ingress is made of. */
+export interface IngressParts {
+  readonly mapping: Mapping
+  readonly client: BridgeClient
+  readonly clock: Clock
+  readonly log: Log
+  /** Whether the server notifies recipients of a changed record by itself. */
+  readonly autoNotify: boolean
+}
+
+// Errors that the same command gets every time: redelivery would only stop the sensor for ever.
+const hopeless: ReadonlySet<ErrorCode> = new Set(['AT0003', 'AT0016', 'AT0022'])
+
+export function createIngress({ mapping, client, clock, log, autoNotify }: IngressParts): Ingress {
+  const counters = { received: 0, ignored: 0, committed: 0, suppressed: 0, refused: 0, failed: 0 }
+  const lanes = createLanes()
+  const remembered = createMemory()
+  const complain = createComplaints(clock, log)
+
+  const store = async (reading: Reading): Promise<keyof typeof counters> => {
+    const name = `${reading.rule.index} ${reading.key}`
+    if (!passes(reading.rule.rule, remembered.get(name), reading)) return 'suppressed'
+    const ends = await Promise.allSettled(
+      reading.delivery.recipients.map((to) => deliver(client, reading, to, autoNotify)),
+    )
+    const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []))
+    const curable = failures.find((cause) => !(cause instanceof AtError && hopeless.has(cause.code)))
+    if (curable !== undefined) throw curable
+    if (failures[0] instanceof Error)
+      complain({ rule: reading.rule, message: `${reading.key}: ${failures[0].message}` })
+    if (failures.length > 0) return 'refused'
+    remembered.set(name, reading)
+    return 'committed'
+  }
+
+  const settle = async (reading: Reading): Promise<void> => {
+    try {
+      counters[await lanes.run(reading.key, () => store(reading))]++
+    } catch (cause) {
+      counters.failed++
+      log.warn({ rule: reading.rule.index, key: reading.key, err: cause }, 'a reading could not be stored')
+      throw cause
+    }
+  }
+
+  return {
+    async take(topic, payload) {
+      counters.received++
+      const { readings, problems } = map(mapping, topic, payload, clock.now())
+      if (readings.length + problems.length === 0) counters.ignored++
+      counters.refused += problems.length
+      for (const problem of problems) complain(problem)
+      const ends = await Promise.allSettled(readings.map(settle))
+      const failure = ends.find((end) => end.status === 'rejected')
+      if (failure !== undefined) throw failure.reason
+    },
+    stats: () => ({ ...counters }),
+  }
+}
+
+const prefixOf = (recipient: string): string => (recipient === 'self' ? '' : `${recipient}:`)
+
+async function deliver(client: BridgeClient, reading: Reading, recipient: string, autoNotify: boolean): Promise<void> {
+  const { delivery, text } = reading
+  const { ttl, ttr } = delivery
+  const key = `${prefixOf(recipient)}${reading.key}`
+  if (delivery.update) {
+    await client.put(key, text, { ...(ttl === undefined ? {} : { ttl }), ...(ttr === undefined ? {} : { ttr }) })
+  }
+  const told = delivery.update && autoNotify
+  if (!delivery.notify || told || !recipient.startsWith('@')) return
+  await client.notify(key, text, ttl === undefined ? {} : { ttln: ttl })
+}
+
+/** The last stored reading of each key, as many as `bounds.remembered`. */
+function createMemory() {
+  const readings = new Map<string, Last>()
+  return {
+    get: (name: string): Last | undefined => readings.get(name),
+    set(name: string, { at, value }: Last): void {
+      readings.delete(name)
+      readings.set(name, { at, value })
+      const oldest = readings.keys().next()
+      if (readings.size > bounds.remembered && !oldest.done) readings.delete(oldest.value)
+    },
+  }
+}
+
+/** Logs the problems of a rule once in `bounds.complaintMs`, with the number of those in between. */
+function createComplaints(clock: Clock, log: Log): (problem: Problem) => void {
+  const rules = new Map<number, { at: number; silent: number }>()
+  return ({ rule, message }) => {
+    const now = clock.now()
+    const last = rules.get(rule.index)
+    const recent = last !== undefined && now >= last.at && now - last.at < bounds.complaintMs
+    if (recent) last.silent++
+    else {
+      rules.set(rule.index, { at: now, silent: 0 })
+      log.warn({ rule: rule.index, since: last?.silent ?? 0 }, message)
+    }
+  }
+}

@@ -1,0 +1,154 @@
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type AtClient, connectAtClient } from '../client/client.ts'
+import { loadConfig } from '../config/load.ts'
+import { type AtSign, parseAtSign } from '../core/at-sign.ts'
+import { systemClock } from '../core/clock.ts'
+import { limits } from '../core/limits.ts'
+import { defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
+import { createResolver } from '../directory/resolver.ts'
+import { dialTls } from '../net/dial.ts'
+import type { Io } from './io.ts'
+
+/** Options of every command that talks to an atServer. */
+export interface ConnectOptions {
+  readonly atsign?: string
+  readonly keys?: string
+  readonly rootServer?: string
+  readonly server?: string
+  readonly ca?: string
+  readonly network?: string
+  readonly config?: string
+}
+
+/** Where an atServer is and as whom to speak to it. */
+export interface Target {
+  readonly atSign: AtSign
+  readonly keysPath: string
+  /** PEM of an authority to trust besides the system's. */
+  readonly ca: string | undefined
+  /** Opens a connection to the atServer of this atSign. */
+  readonly connect: () => Promise<Duplex>
+  /** Opens a connection to the atServer of any atSign, found by the directory. */
+  readonly connectTo: (atSign: AtSign) => Promise<Duplex>
+  readonly close: () => void
+}
+
+/** `host` or `host:port`. */
+export function parseAddress(text: string, port: number): { host: string; port: number } {
+  const match = /^([^:\s]+)(?::(\d{1,5}))?$/.exec(text)
+  const given = match?.[2] === undefined ? port : Number(match[2])
+  if (match?.[1] === undefined || given < 1 || given > 65_535) {
+    throw new InvalidArgumentError(`"${text}" is not an address such as host:6464`)
+  }
+  return { host: match[1], port: given }
+}
+
+/** Adds the options that say where and as whom. */
+export const withConnection = (command: Command): Command =>
+  command
+    .option('-a, --atsign <atSign>', 'atSign to act as')
+    .option('-k, --keys <file>', 'its keys (default ~/.atsign/keys/<atSign>_key.atKeys)')
+    .option('-r, --root-server <host:port>', 'atDirectory to ask (default root.atsign.org:64)')
+    .option('--server <host:port>', 'address of the atServer, without asking a directory')
+    .option('--ca <file>', 'certificate of a private authority to trust')
+    .option('-n, --network <folder>', 'folder of `atedge network` or `atedge demo`: fills in all of the above but -a')
+    .option('-c, --config <file>', 'configuration of the device on this machine: fills in all of the above')
+    .addOption(new Option('--json', 'print JSON'))
+
+/** The ready line that `atedge network` leaves in its folder. */
+export interface NetworkFile {
+  readonly directory: { readonly host: string; readonly port: number }
+  readonly ca: string
+  readonly atServers: readonly {
+    readonly atSign: AtSign
+    readonly host: string
+    readonly port: number
+    readonly keys?: string
+  }[]
+}
+
+/** Name of that file. */
+export const networkFileName = 'network.json'
+
+async function readNetwork(folder: string): Promise<NetworkFile> {
+  const path = join(folder, networkFileName)
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new Error(`${path} is missing: start \`atedge network --data ${folder}\` or \`atedge demo\` first`)
+  })
+  return JSON.parse(text) as NetworkFile
+}
+
+interface Place {
+  readonly atSign: string | undefined
+  readonly keysPath: string | undefined
+  readonly caPath: string | undefined
+  readonly directory: { host: string; port: number }
+  readonly server: { host: string; port: number } | undefined
+}
+
+async function placeOf(options: ConnectOptions): Promise<Place> {
+  const standard = { host: 'root.atsign.org', port: 64 }
+  if (options.network !== undefined) {
+    const network = await readNetwork(resolve(options.network))
+    const wanted = options.atsign === undefined ? undefined : parseAtSign(options.atsign)
+    const member = network.atServers.find(({ atSign }) => atSign === wanted)
+    return {
+      atSign: wanted,
+      keysPath: member?.keys,
+      caPath: network.ca,
+      directory: network.directory,
+      server: undefined,
+    }
+  }
+  if (options.config !== undefined) {
+    const { atSign, bridge, dataDir, certificates, listen, directory } = await loadConfig({ file: options.config })
+    const caPath = certificates.chain === undefined ? join(dataDir, 'ca.pem') : certificates.ca
+    return { atSign, keysPath: bridge.keys, caPath, directory, server: { host: 'localhost', port: listen.port } }
+  }
+  return { atSign: options.atsign, keysPath: undefined, caPath: undefined, directory: standard, server: undefined }
+}
+
+/** Puts options, network folder and configuration together. @throws Error that names what is missing */
+export async function findTarget(options: ConnectOptions, io: Io): Promise<Target> {
+  const place = await placeOf(options)
+  const named = options.atsign ?? place.atSign
+  if (named === undefined) throw new Error('say which atSign to act as: -a @alice')
+  const atSign = parseAtSign(named)
+  const caPath = options.ca ?? place.caPath
+  const ca = caPath === undefined ? undefined : await readFile(caPath, 'utf8')
+  const dial = (address: { host: string; port: number }): Promise<Duplex> =>
+    dialTls({ ...address, ...(ca === undefined ? {} : { ca: [ca] }), timeoutMs: limits.dialMs, clock: systemClock })
+  const directory = options.rootServer === undefined ? place.directory : parseAddress(options.rootServer, 64)
+  const resolver = createResolver({ clock: systemClock, dial: () => dial(directory) })
+  const server = options.server === undefined ? place.server : parseAddress(options.server, 6464)
+  const connectTo = async (other: AtSign): Promise<Duplex> =>
+    dial(other === atSign && server !== undefined ? server : await resolver.resolve(other))
+  return {
+    atSign,
+    keysPath: options.keys ?? place.keysPath ?? defaultKeysPath(io.home, atSign),
+    ca,
+    connect: () => connectTo(atSign),
+    connectTo,
+    close: () => resolver.close(),
+  }
+}
+
+/** Logs in, runs `work` with the client, and hangs up whatever comes of it. */
+export async function withClient<T>(
+  options: ConnectOptions,
+  io: Io,
+  work: (client: AtClient) => Promise<T>,
+): Promise<T> {
+  const target = await findTarget(options, io)
+  const keys = await readKeysFile(target.keysPath, target.atSign)
+  const client = await connectAtClient({ atSign: target.atSign, keys, connect: target.connect, clock: systemClock })
+  try {
+    return await work(client)
+  } finally {
+    await client.close()
+    target.close()
+  }
+}

@@ -1,0 +1,43 @@
+import { Command, CommanderError } from 'commander'
+import { version } from '../version.ts'
+import { addDemoCommand } from './demo.ts'
+import { addDeviceCommands } from './device.ts'
+import { ExitError, type Io } from './io.ts'
+import { addNetworkCommand } from './network.ts'
+import { addNotificationCommands } from './notifications.ts'
+import { addRecordCommands } from './records.ts'
+import { addStatusCommand } from './status.ts'
+
+const usageStatus = 2
+
+/**
+ * Runs one command line.
+ * @param args words behind the program's name
+ * @returns the exit status: 0 done, 1 failed, 2 wrong usage; `status` has its own
+ */
+export async function runCli(args: readonly string[], io: Io): Promise<number> {
+  const program = new Command('atedge')
+    .description('An atServer that lives inside the device.')
+    .version(version)
+    .showHelpAfterError('(see --help)')
+    .configureOutput({ writeOut: io.out, writeErr: io.err })
+    .exitOverride()
+  addDeviceCommands(program, io)
+  addNetworkCommand(program, io)
+  addDemoCommand(program, io)
+  addRecordCommands(program, io)
+  addNotificationCommands(program, io)
+  addStatusCommand(program, io)
+  // Subcommands do not inherit these two by themselves.
+  for (const command of program.commands) {
+    command.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err })
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageStatus
+    io.err(`atedge: ${error instanceof Error ? error.message : String(error)}\n`)
+    return error instanceof ExitError ? error.status : 1
+  }
+}

@@ -1,0 +1,164 @@
+import * as v from 'valibot'
+import { limits } from '../core/limits.ts'
+import * as is from './leaf.ts'
+
+/**
+ * Every setting with its default, spelled as in the file; `undefined` marks settings without one.
+ * The environment and the flags know the settings by the paths of this tree.
+ */
+export const defaults = (hostname: string) => ({
+  atSign: undefined,
+  dataDir: '/var/lib/atedge',
+  // Dual stack: the unspecified IPv6 address takes IPv4 connections too.
+  listen: { host: '::', port: 6464 },
+  host: hostname,
+  certificates: { chain: undefined, key: undefined, ca: undefined },
+  directory: { host: 'root.atsign.org', port: 64 },
+  localDirectory: { enabled: false, host: '::', port: 6400, entries: {} },
+  federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
+  notification: { autoNotify: true, expiry: '15m' },
+  bridge: {
+    enabled: true,
+    keys: undefined,
+    namespace: 'sensors',
+    broker: { host: '127.0.0.1', port: 1883, username: undefined, passwordFile: undefined },
+    rules: [],
+  },
+  health: { enabled: true, interval: '10s', topic: 'atedge/host' },
+  log: { level: 'info' },
+})
+
+/** Paths of the settings that name files or folders. */
+export const filePaths: readonly string[] = [
+  'dataDir',
+  'certificates.chain',
+  'certificates.key',
+  'certificates.ca',
+  'bridge.keys',
+  'bridge.broker.passwordFile',
+]
+
+const mostRules = 1_000
+const file = is.text('the path of a file')
+const topic = is.text('an MQTT topic without wildcards', /^[^+#$\u0000][^+#\u0000]{0,255}$/u)
+const optional = v.exactOptional
+
+const ttr = is.leaf('a duration of whole seconds such as 10m, or forever', (value) => {
+  if (value === 'forever') return -1
+  const ms = v.safeParse(is.duration(), value)
+  return ms.success && ms.output % 1_000 === 0 ? ms.output / 1_000 : undefined
+})
+
+const threshold = is.leaf('a number above 0', (value) =>
+  typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : undefined,
+)
+
+const rule = is.section({
+  topic: is.text('an MQTT topic filter such as zigbee2mqtt/+device'),
+  key: is.text('the name of a record such as temperature.{device}'),
+  value: optional(is.text('a path into the JSON payload such as $.temperature')),
+  unit: optional(is.text('a unit such as °C', /^[^\p{C}]{1,32}$/u)),
+  format: v.optional(is.oneOf('json', 'raw'), 'json'),
+  recipients: v.optional(
+    v.pipe(
+      v.array(is.atSignOr('self', 'public'), 'expected a list of recipients'),
+      v.minLength(1, 'expected at least one recipient'),
+      v.maxLength(100, 'expected at most 100 recipients'),
+    ),
+    ['self'],
+  ),
+  update: v.optional(is.flag, true),
+  notify: v.optional(is.flag, false),
+  ttl: optional(is.duration(' of at least 1s', 1_000)),
+  ttr: optional(ttr),
+  minInterval: optional(is.duration()),
+  changeThreshold: optional(threshold),
+})
+
+/** The shape of a configuration once defaults, environment and flags are laid over each other. Durations become milliseconds. */
+export const settings = is.section({
+  atSign: is.atSign,
+  dataDir: is.text('the path of a folder'),
+  listen: is.section({ host: is.hostName, port: is.listenPort }),
+  host: is.hostName,
+  certificates: is.section({ chain: optional(file), key: optional(file), ca: optional(file) }),
+  directory: is.section({ host: is.hostName, port: is.remotePort }),
+  localDirectory: is.section({
+    enabled: is.flag,
+    host: is.hostName,
+    port: is.listenPort,
+    entries: is.byAtSign(is.text("an address such as 'host:6464'", /^[A-Za-z0-9._-]{1,253}:[1-9]\d{0,4}$/)),
+  }),
+  federation: is.section({
+    clientCertificate: is.oneOf('required', 'if-present', 'off'),
+    clientPurpose: is.oneOf('lenient', 'strict'),
+  }),
+  notification: is.section({
+    autoNotify: is.flag,
+    expiry: is.duration(' from 1s to 8d', 1_000, limits.notificationMaxMs),
+  }),
+  bridge: is.section({
+    enabled: is.flag,
+    keys: optional(file),
+    namespace: is.text('a namespace in lower case such as sensors', /^[a-z0-9][a-z0-9_-]{0,54}$/),
+    broker: is.section({
+      host: is.hostName,
+      port: is.listenPort,
+      username: optional(is.text('a user name')),
+      passwordFile: optional(file),
+    }),
+    rules: v.pipe(
+      v.array(rule, 'expected a list of rules'),
+      v.maxLength(mostRules, `expected at most ${mostRules} rules`),
+    ),
+  }),
+  health: is.section({
+    enabled: is.flag,
+    interval: is.duration(' of at least 1s', 1_000),
+    topic,
+  }),
+  log: is.section({ level: is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent') }),
+})
+
+type Settings = v.InferOutput<typeof settings>
+
+/**
+ * A whole configuration: every default filled in, durations in milliseconds, `ttr` in seconds (-1 for ever),
+ * files and folders as absolute paths.
+ */
+export interface Config extends Omit<Settings, 'bridge'> {
+  readonly bridge: Settings['bridge'] & { readonly keys: string }
+}
+
+/** A finding about one setting. */
+export interface Finding {
+  /** Keys and list positions down to the setting: `['bridge', 'rules', 0, 'topic']`. */
+  readonly path: readonly (string | number)[]
+  /** What is expected, as a sentence without its start. */
+  readonly message: string
+}
+
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.')
+
+/** Combinations of settings that cannot work, found before anything starts. */
+export function impossible({ certificates, bridge }: Settings): Finding[] {
+  const findings: Finding[] = []
+  const refuse = (path: string, message: string) => findings.push({ path: path.split('.'), message })
+  if (certificates.chain !== undefined && certificates.key === undefined) {
+    refuse('certificates.key', 'is missing; expected the private key of certificates.chain')
+  }
+  if (certificates.key !== undefined && certificates.chain === undefined) {
+    refuse('certificates.chain', 'is missing; expected the certificate chain of certificates.key')
+  }
+  const { host, username, passwordFile } = bridge.broker
+  if (username !== undefined && passwordFile === undefined) {
+    refuse('bridge.broker.passwordFile', 'is missing; expected the file with the password of bridge.broker.username')
+  }
+  if (passwordFile !== undefined && username === undefined) {
+    refuse('bridge.broker.username', 'is missing; expected the user name of bridge.broker.passwordFile')
+  }
+  if (bridge.enabled && !isLoopback(host) && username === undefined) {
+    refuse('bridge.broker.host', 'expected 127.0.0.1, ::1 or localhost, unless username and passwordFile are set too')
+  }
+  return findings
+}

@@ -1,0 +1,207 @@
+import { isUtf8 } from 'node:buffer'
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  type KeyObject,
+  privateDecrypt,
+  publicEncrypt,
+  randomBytes,
+} from 'node:crypto'
+import { fromBase64 } from './encoding.ts'
+import { rsaPrivateKey, rsaPublicKey } from './rsa-key.ts'
+
+// Client side only. The server stores ciphertext and may not import this file (design, section 5).
+
+const algorithm = 'aes-256-ctr'
+const blockBytes = 16
+/** Base64 of an AES-256 key: what is wrapped is this text, not the bytes (page 05, 1.2). */
+const keyText = /^[A-Za-z0-9+/]{43}=$/
+const keyTextLength = 44
+const zeroIv = Buffer.alloc(blockBytes)
+
+/** A new AES-256 key: base64 of 32 random bytes, 44 characters. */
+export const newAesKey = (): string => randomBytes(32).toString('base64')
+
+/** True for the text of an AES-256 key: 44 characters of base64. */
+export const isAesKey = (text: string): boolean => keyText.test(text)
+
+/** A new `ivNonce`: base64 of 16 random bytes, 24 characters. One for each write, never two uses (page 05, 1.5). */
+export const newIv = (): string => randomBytes(blockBytes).toString('base64')
+
+/**
+ * Encrypts a value as every SDK does: UTF-8, PKCS#7 padding to 16 bytes, AES-256-CTR, base64 (page 05, 1.4).
+ * @param aesKey base64 of 32 bytes
+ * @param ivNonce base64 of 16 bytes; absent means sixteen zero bytes, for readers of the old form only
+ * @throws Error that names the part that is malformed
+ */
+export function encryptText(plain: string, aesKey: string, ivNonce?: string): string {
+  if (!plain.isWellFormed()) throw new Error('the text to encrypt holds half a surrogate pair')
+  const text = Buffer.from(plain, 'utf8')
+  const fill = blockBytes - (text.length % blockBytes)
+  const cipher = createCipheriv(algorithm, readKey(aesKey), readIv(ivNonce))
+  // Counter mode needs no padding and so Node adds none, but every reader strips it.
+  return Buffer.concat([cipher.update(text), cipher.update(Buffer.alloc(fill, fill)), cipher.final()]).toString(
+    'base64',
+  )
+}
+
+/**
+ * Opens what `encryptText` or another SDK wrote. The cipher carries no authentication: a wrong key or IV shows as bad
+ * padding or as bytes that are not UTF-8, and once in about 256 times as garbage.
+ * @param encrypted base64
+ * @param aesKey base64 of 32 bytes
+ * @param ivNonce base64 of 16 bytes; absent means sixteen zero bytes
+ * @throws Error that names the part that is malformed
+ */
+export function decryptText(encrypted: string, aesKey: string, ivNonce?: string): string {
+  const bytes = fromBase64(encrypted)
+  if (bytes === undefined) throw new Error('the encrypted text is not base64')
+  if (bytes.length === 0 || bytes.length % blockBytes !== 0) {
+    throw new Error(`the encrypted text is ${bytes.length} bytes long, not a multiple of ${blockBytes}`)
+  }
+  const decipher = createDecipheriv(algorithm, readKey(aesKey), readIv(ivNonce))
+  const text = withoutPadding(Buffer.concat([decipher.update(bytes), decipher.final()]))
+  if (!isUtf8(text)) throw new Error('the decrypted bytes are not UTF-8: the key or the IV is another one')
+  return text.toString('utf8')
+}
+
+/**
+ * Encrypts an AES key for the owner of `publicKey`: RSA PKCS#1 v1.5 of its base64 text (page 05, 1.2).
+ * @param publicKey base64 SPKI DER
+ * @returns base64, 344 characters for RSA-2048
+ * @throws Error that names the part that is malformed
+ */
+export function wrapKey(publicKey: string, aesKey: string): string {
+  const key = rsaPublicKey(publicKey)
+  if (key === undefined) throw new Error('the public key is not base64 of the SPKI DER of an RSA key')
+  readKey(aesKey)
+  return publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, Buffer.from(aesKey, 'latin1')).toString('base64')
+}
+
+/**
+ * Opens a wrapped AES key.
+ * @param privateKey base64 PKCS#8 DER
+ * @param wrapped base64
+ * @returns base64 of 32 bytes, 44 characters
+ * @throws Error; one and the same for every way in which the content can be wrong
+ */
+export function unwrapKey(privateKey: string, wrapped: string): string {
+  const key = rsaPrivateKey(privateKey)
+  if (key === undefined) throw new Error('the private key is not base64 of the PKCS#8 DER of an RSA key')
+  const bytes = fromBase64(wrapped)
+  if (bytes === undefined) throw new Error('the wrapped key is not base64')
+  const aesKey = stripWrapping(rawDecrypt(key, bytes))
+  if (aesKey === undefined) throw new Error('the wrapped key was not made for this key pair')
+  return aesKey
+}
+
+/** `pubKeyCS`: lower-case hex MD5 of the text of a public key (page 05, 1.6). An identifier, not a protection. */
+export const keyFingerprint = (publicKey: string): string => createHash('md5').update(publicKey, 'utf8').digest('hex')
+
+/** `pubKeyHash`: lower-case hex hash of the text of a public key (page 05, 1.6). */
+export const keyHash = (publicKey: string, hash: 'sha256' | 'sha512'): string =>
+  createHash(hash).update(publicKey, 'utf8').digest('hex')
+
+function readKey(aesKey: string): Buffer {
+  if (!isAesKey(aesKey)) throw new Error('the AES key is not base64 of 32 bytes')
+  return Buffer.from(aesKey, 'base64')
+}
+
+function readIv(ivNonce: string | undefined): Buffer {
+  if (ivNonce === undefined) return zeroIv
+  const bytes = fromBase64(ivNonce)
+  if (bytes?.length !== blockBytes) throw new Error('the ivNonce is not base64 of 16 bytes')
+  return bytes
+}
+
+function withoutPadding(bytes: Buffer): Buffer {
+  const fill = bytes.at(-1) ?? 0
+  const text = bytes.subarray(0, bytes.length - fill)
+  const whole = fill >= 1 && fill <= blockBytes && bytes.subarray(-fill).every((byte) => byte === fill)
+  if (!whole) throw new Error('the decrypted padding is wrong: the key or the IV is another one')
+  return text
+}
+
+function rawDecrypt(key: KeyObject, bytes: Buffer): Buffer {
+  try {
+    // Node refuses PKCS#1 v1.5 decryption where its OpenSSL lacks implicit rejection (page 05, 1.13).
+    return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, bytes)
+  } catch {
+    return Buffer.alloc(0)
+  }
+}
+
+/**
+ * The 44 characters of an AES key at the end of a PKCS#1 v1.5 block: 00 02, non-zero bytes, 00, payload. The length
+ * of the payload is known, so every byte has one place and all are looked at without a branch on any of them.
+ */
+function stripWrapping(block: Buffer): string | undefined {
+  const border = block.length - keyTextLength - 1
+  if (border < 10) return undefined
+  let wrong = block.readUInt8(0) | (block.readUInt8(1) ^ 2) | block.readUInt8(border)
+  for (let at = 2; at < border; at++) wrong |= (block.readUInt8(at) - 1) >>> 31
+  const payload = block.toString('latin1', border + 1)
+  const isKey = isAesKey(payload)
+  return wrong === 0 && isKey ? payload : undefined
+}
+
+/** Where the three character ranges of base2e15 lie, by the value they hold (page 05, 1.9). */
+const ranges = [
+  { from: 0, to: 0x1936, offset: 0x3480 },
+  { from: 0x1936, to: 0x545c, offset: 0x34ca },
+  { from: 0x545c, to: 0x8000, offset: 0x57a4 },
+] as const
+const shortOffset = 0x3400
+
+/** Bytes as CJK and Hangul text, 15 bits a character, as Dart and newer Java write binary values (page 05, 1.9). */
+export function encodeBase2e15(bytes: Uint8Array): string {
+  const text: string[] = []
+  let held = 0
+  let bits = 0
+  for (const byte of bytes) {
+    held = (held << 8) | byte
+    bits += 8
+    if (bits < 15) continue
+    bits -= 15
+    text.push(longCharacter(held >> bits))
+    held &= (1 << bits) - 1
+  }
+  if (bits > 7) text.push(longCharacter(held << (15 - bits)))
+  else if (bits > 0) text.push(String.fromCharCode(shortOffset + (held << (7 - bits))))
+  return text.join('')
+}
+
+/** The bytes of base2e15 text; characters outside its ranges are skipped, as Dart does. */
+export function decodeBase2e15(text: string): Uint8Array {
+  const bytes = new Uint8Array(Math.floor((text.length * 15) / 8))
+  let length = 0
+  let held = 0
+  let bits = 0
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    const isShort = unit >= shortOffset && unit < shortOffset + 0x80
+    const value = isShort ? unit - shortOffset : longValue(unit)
+    if (value === undefined) continue
+    const width = isShort ? 7 : 15
+    held = (held << width) | value
+    bits += width
+    for (; bits >= 8; bits -= 8) bytes[length++] = (held >> (bits - 8)) & 0xff
+    held &= (1 << bits) - 1
+  }
+  return bytes.slice(0, length)
+}
+
+function longCharacter(value: number): string {
+  const range = value < ranges[0].to ? ranges[0] : value < ranges[1].to ? ranges[1] : ranges[2]
+  return String.fromCharCode(range.offset + value)
+}
+
+function longValue(unit: number): number | undefined {
+  for (const { from, to, offset } of ranges) {
+    const value = unit - offset
+    if (value >= from && value < to) return value
+  }
+  return undefined
+}

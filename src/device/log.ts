@@ -1,0 +1,32 @@
+import { pino } from 'pino'
+import type { Log, LogLevel } from '../core/log.ts'
+
+/** journald priorities of pino's levels: what `SyslogLevelPrefix=yes` reads in front of a line. */
+const priorities: Record<number, string> = { 20: '<7>', 30: '<6>', 40: '<4>', 50: '<3>', 60: '<2>' }
+
+/** A stream that puts the journald priority of each line in front of it. */
+const journal = {
+  lastLevel: 30,
+  [Symbol.for('pino.metadata')]: true,
+  write(line: string): void {
+    process.stderr.write(`${priorities[this.lastLevel] ?? ''}${line}`)
+  },
+}
+
+/**
+ * The process log: one JSON line an event on standard error.
+ * @param level lowest level that is written; `silent` writes nothing
+ * @param underSystemd lines carry a journald priority instead of a time of their own
+ */
+export function createLog(level: LogLevel | 'silent' | 'trace' | 'fatal', underSystemd: boolean): Log {
+  const options = {
+    level,
+    base: undefined,
+    serializers: { error: pino.stdSerializers.err },
+    ...(underSystemd ? { timestamp: false as const } : {}),
+  }
+  const logger = underSystemd ? pino(options, { ...journal }) : pino(options, pino.destination({ dest: 2, sync: true }))
+  return (at, message, members = {}) => {
+    if (logger.isLevelEnabled(at)) logger[at](members, message)
+  }
+}

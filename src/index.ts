@@ -1,0 +1,10 @@
+/** Public API of the package. Nothing else is importable. */
+export { type AtServer, type AtServerOptions, createAtServer, listenFor } from './app.ts'
+export { type Network, type NetworkMember, type NetworkOptions, startNetwork } from './app-network.ts'
+export { type AtClient, connectAtClient, type ReadRecord, type ReceivedNotification } from './client/client.ts'
+export { type AtKey, parseAtKey } from './core/at-key.ts'
+export { type AtSign, parseAtSign } from './core/at-sign.ts'
+export { type Clock, systemClock } from './core/clock.ts'
+export { AtError } from './core/errors.ts'
+export { type AtKeys, readKeysFile } from './crypto/keys-file.ts'
+export { startDirectory as createDirectory } from './directory/server.ts'

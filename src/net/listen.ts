@@ -1,0 +1,121 @@
+import type { Duplex } from 'node:stream'
+import { createServer, type TLSSocket } from 'node:tls'
+import type { Log } from '../core/log.ts'
+import type { PeerCertificate } from '../core/session.ts'
+import { authorities, peerCertificateOf, type ServerContext, serverTls } from './tls-context.ts'
+
+/** What is known about a connection besides its bytes. */
+export interface ConnectionInfo {
+  readonly remoteAddress: string
+  readonly certificate: PeerCertificate | undefined
+  /** Protocol chosen by ALPN, such as `http/1.1`; undefined when none was asked for. */
+  readonly alpn: string | undefined
+}
+
+export interface ListenOptions extends ServerContext {
+  /** Address to listen on; undefined is every address of both IP versions. */
+  readonly host?: string | undefined
+  /** 0 takes a free port. */
+  readonly port: number
+  /** Protocols offered by ALPN, in order of preference; a client that asks for none is always welcome. */
+  readonly alpn?: readonly string[]
+  /** A connection must finish its TLS handshake within this time. */
+  readonly handshakeMs: number
+  /** Open sockets, handshakes included; more are dropped. */
+  readonly maxSockets?: number
+  readonly log: Log
+  onConnection(socket: Duplex, info: ConnectionInfo): void
+}
+
+export interface Listener {
+  readonly port: number
+  /** Shows other certificates from now on; open connections keep theirs. @throws Error for unusable PEM texts */
+  setContext(context: ServerContext): void
+  /** Connections whose handshake is done. */
+  connections(): number
+  /** Stops accepting, waits up to `graceMs` for open connections (0 unless told), then drops them. */
+  close(graceMs?: number): Promise<void>
+}
+
+/** Sentences for the errors of `listen` that people can do something about. */
+function listenError(error: NodeJS.ErrnoException, host: string | undefined, port: number): Error {
+  const where = host === undefined ? `port ${port}` : `port ${port} of ${host}`
+  if (error.code === 'EADDRINUSE') {
+    return new Error(`Cannot listen on ${where}: another program uses it already`, { cause: error })
+  }
+  if (error.code === 'EACCES') {
+    return new Error(`Cannot listen on ${where}: it needs more rights than this user has`, { cause: error })
+  }
+  return new Error(`Cannot listen on ${where}: ${error.message}`, { cause: error })
+}
+
+/**
+ * Listens for TLS 1.2 and 1.3. Client certificates are requested and judged later, by whoever needs them (page 01, 1).
+ * @throws Error that names the port when it cannot be used, or the PEM text that is unusable
+ */
+export async function listenTls(options: ListenOptions): Promise<Listener> {
+  const { host, port, log } = options
+  const raw = new Set<{ destroy(): void }>()
+  const secured = new Set<TLSSocket>()
+  let context: ServerContext = options
+  const trusted = (): string[] => authorities(context.ca === undefined ? [] : [context.ca])
+
+  const server = createServer({
+    ...serverTls(options),
+    ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: options.handshakeMs,
+    noDelay: true,
+  })
+  if (options.maxSockets !== undefined) server.maxConnections = options.maxSockets
+
+  server.on('connection', (socket: Duplex) => {
+    raw.add(socket)
+    socket.once('close', () => raw.delete(socket))
+  })
+  server.on('tlsClientError', (error, socket) => {
+    log('debug', 'TLS handshake failed', { from: socket.remoteAddress ?? 'unknown', reason: error.message })
+    socket.destroy()
+  })
+  server.on('secureConnection', (socket) => {
+    secured.add(socket)
+    socket.once('close', () => secured.delete(socket))
+    // Until the new owner listens for errors, a reset must not stop the process.
+    socket.on('error', (error) => log('debug', 'connection failed', { reason: error.message }))
+    options.onConnection(socket, {
+      remoteAddress: socket.remoteAddress ?? 'unknown',
+      certificate: peerCertificateOf(socket, trusted),
+      alpn: socket.alpnProtocol || undefined,
+    })
+  })
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(listenError(error, host, port)))
+    server.listen({ port, ...(host === undefined ? {} : { host }) }, resolve)
+  })
+  server.on('error', (error) => log('error', 'listener failed', { reason: error.message }))
+  const address = server.address()
+
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    setContext(next) {
+      server.setSecureContext(serverTls(next))
+      context = next
+    },
+    connections: () => secured.size,
+    close(graceMs = 0) {
+      const dropAll = (): void => {
+        for (const socket of raw) socket.destroy()
+      }
+      const timer = graceMs > 0 ? setTimeout(dropAll, graceMs) : undefined
+      return new Promise((resolve) => {
+        server.close(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+        if (timer === undefined) dropAll()
+      })
+    },
+  }
+}

@@ -1,0 +1,157 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../core/clock.ts'
+import { limits } from '../core/limits.ts'
+import type { Log } from '../core/log.ts'
+import type { PeerCertificate, Session } from '../core/session.ts'
+import { newSessionId } from '../crypto/challenge.ts'
+import type { FeedSource } from '../services/feed.ts'
+import { type Frame, lineSplitter } from '../wire/framing.ts'
+import type { Gate } from './dispatch.ts'
+import { createOutput } from './output.ts'
+
+/** One client, from greeting to close. */
+export interface Connection {
+  session(): Session
+  readonly createdAt: number
+  lastActiveAt(): number
+  /** Closes after what is queued has left; `abrupt` does not wait for it. */
+  close(abrupt?: boolean): void
+}
+
+export interface ConnectionOptions {
+  readonly gate: Gate
+  readonly feed: FeedSource
+  readonly clock: Clock
+  readonly log: Log
+  readonly remoteAddress: string
+  readonly certificate: PeerCertificate | undefined
+  readonly onClose: () => void
+}
+
+const isStranger = (session: Session): boolean => session.identity.kind === 'anyone'
+
+/**
+ * Serves the atProtocol on any duplex stream: TLS sockets and in-process pairs alike. Lines are answered one at a time,
+ * strictly in order; reading stops while the client leaves its answers unread.
+ */
+export function openConnection(stream: Duplex, options: ConnectionOptions): Connection {
+  const { gate, feed, clock, log } = options
+  const lines = lineSplitter(limits.openLineBytes)
+  const gone = new AbortController()
+  const createdAt = clock.now()
+  let session: Session = {
+    id: newSessionId(),
+    identity: { kind: 'anyone' },
+    challenge: undefined,
+    clientVersion: undefined,
+    remoteAddress: options.remoteAddress,
+    certificate: options.certificate,
+  }
+  let lastActiveAt = createdAt
+  let queue: Frame[] = []
+  let running = false
+  let closing = false
+  /** The client has said all it will say; what it asked is still answered. */
+  let finished = false
+  let refusals = 0
+  let unsubscribe: (() => void) | undefined
+
+  const output = createOutput(stream, () => resumeReading())
+
+  const resumeReading = (): void => {
+    if (stream.isPaused() && !closing && queue.length < limits.pipelinedLines) stream.resume()
+  }
+
+  const end = (): void => {
+    if (gone.signal.aborted) return
+    closing = true
+    gone.abort()
+    unsubscribe?.()
+    queue = []
+    stream.destroy()
+    options.onClose()
+  }
+
+  const flushAndEnd = (): void => output.whenFlushed(() => stream.end(() => end()))
+
+  const close = (abrupt = false): void => {
+    if (closing && !abrupt) return
+    closing = true
+    queue = []
+    if (abrupt) end()
+    // The command under way is still answered.
+    else if (!running) flushAndEnd()
+  }
+
+  const sendNotification = (line: string): void => {
+    if (closing) return
+    lastActiveAt = clock.now()
+    output.push(line)
+    if (output.waiting() > limits.monitorBacklogBytes) {
+      log('warn', 'a monitor does not read; its connection is closed', { session: session.id })
+      end()
+    }
+  }
+
+  const take = async (frame: Frame): Promise<void> => {
+    const monitoring = unsubscribe !== undefined
+    const answer = await gate(session, frame, { signal: gone.signal, monitoring })
+    if (gone.signal.aborted) return
+    if (isStranger(session) !== isStranger(answer.session)) {
+      lines.setLimit(isStranger(answer.session) ? limits.openLineBytes : limits.lineBytes)
+    }
+    session = answer.session
+    refusals = answer.accepted ? 0 : refusals + 1
+    if (answer.text !== '') output.push(answer.text)
+    if (answer.subscribe !== undefined) {
+      unsubscribe?.()
+      unsubscribe = feed.subscribe(answer.subscribe, session.identity, sendNotification)
+    }
+    if (answer.closes || (isStranger(session) && refusals >= limits.strangerErrors)) close()
+  }
+
+  const drain = async (): Promise<void> => {
+    if (running) return
+    running = true
+    let taken = 0
+    for (let frame = queue[taken]; frame !== undefined && !closing; frame = queue[taken]) {
+      taken++
+      await take(frame)
+      if (taken === queue.length) {
+        queue = []
+        taken = 0
+      }
+      if (output.waiting() > limits.unsentBytes) await new Promise<void>((resolve) => output.whenFlushed(resolve))
+    }
+    running = false
+    if (closing) flushAndEnd()
+    else if (finished) close()
+    else resumeReading()
+  }
+
+  /** Base Rust sends an empty line behind a command in the same write and expects one answer (page 05, 2.3). */
+  const isEcho = (frame: Frame, index: number): boolean => index > 0 && frame.kind === 'line' && frame.text === ''
+
+  stream.on('data', (chunk: Uint8Array) => {
+    if (closing) return
+    lastActiveAt = clock.now()
+    for (const [index, frame] of lines.push(chunk).entries()) {
+      if (!isEcho(frame, index)) queue.push(frame)
+    }
+    if (queue.length >= limits.pipelinedLines || output.waiting() > limits.unsentBytes) stream.pause()
+    void drain()
+  })
+  stream.on('end', () => {
+    finished = true
+    if (!running) close()
+  })
+  stream.on('error', (error) => {
+    log('debug', 'connection lost', { session: session.id, reason: error.message })
+    end()
+  })
+  stream.on('close', end)
+  // The greeting is one byte in a write of its own: C and Python clients block until they read exactly it.
+  output.push('@')
+
+  return { session: () => session, createdAt, lastActiveAt: () => lastActiveAt, close }
+}

@@ -1,0 +1,115 @@
+import { permits } from '../core/access.ts'
+import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { Log } from '../core/log.ts'
+import { promptOf, type Session, sessionKind } from '../core/session.ts'
+import { type AnyVerb, findVerb } from '../verbs/table.ts'
+import type { Ports } from '../verbs/verb.ts'
+import type { Frame } from '../wire/framing.ts'
+import { redact } from '../wire/redact.ts'
+import { errorLine, type Reply, type Subscription } from '../wire/reply.ts'
+
+/** What became of one line. */
+export interface Answer {
+  /** Bytes to send as text, prompt included; empty when nothing is said. */
+  readonly text: string
+  readonly session: Session
+  readonly subscribe?: Subscription
+  readonly closes: boolean
+  /** False when the line was refused; a stranger with many of those is sent away. */
+  readonly accepted: boolean
+}
+
+/** Judges and runs one line; never throws. */
+export type Gate = (session: Session, frame: Frame, context: GateContext) => Promise<Answer>
+
+/** What the gate needs to know of the connection. */
+export interface GateContext {
+  readonly signal: AbortSignal
+  /** Set once the connection has a monitor: replies then carry no prompt (page 05, 2.2). */
+  readonly monitoring: boolean
+}
+
+const tooLong = (): AtError =>
+  new AtError('AT0005', 'the line is longer than this session may send; the connection closes')
+const notUtf8 = (): AtError => invalidSyntax('the line is not valid UTF-8')
+const hint = (verb: AnyVerb): string => `e.g. ${(verb.examples[0] ?? verb.name).slice(0, 80)}`
+
+/** Parses, and words a syntax error with the verb's name and an example. */
+function parse(verb: AnyVerb, rest: string): unknown {
+  try {
+    return verb.grammar.parse(rest)
+  } catch (error) {
+    if (error instanceof AtError && error.code === 'AT0003') {
+      throw invalidSyntax(`Invalid syntax in ${verb.name}: ${error.message}; ${hint(verb)}`)
+    }
+    throw error
+  }
+}
+
+/** Lets a command go when it takes longer than any peer may; the connection lives on. */
+function withDeadline(work: Promise<Reply>, ports: Ports, verb: AnyVerb): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const cancel = ports.clock.after(limits.commandMs, () =>
+      reject(new AtError('AT0023', `${verb.name} took longer than ${limits.commandMs} ms`)),
+    )
+    work.then(resolve, reject).finally(cancel)
+  })
+}
+
+async function answerLine(ports: Ports, session: Session, frame: Frame, signal: AbortSignal): Promise<Reply> {
+  if (frame.kind === 'tooLong') throw tooLong()
+  if (frame.kind === 'notUtf8') throw notUtf8()
+  const found = findVerb(frame.text)
+  if (found === undefined) throw invalidSyntax('invalid command')
+  const { verb, rest } = found
+  if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
+  const params = parse(verb, rest)
+  for (const access of verb.access?.(params, session, ports.self) ?? []) {
+    const refusal = permits(session.identity, access)
+    if (refusal !== undefined) throw refusal
+  }
+  const outcome = verb.run(params, ports, { session, signal })
+  return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
+}
+
+/** Faults that no catalogue entry stands for are logged whole and told as AT0011 without details. */
+function asAtError(error: unknown, log: Log): AtError {
+  if (error instanceof AtError) return error
+  log('error', 'a command failed unexpectedly', { error })
+  return new AtError('AT0011', 'unexpected fault, see the log of the atServer')
+}
+
+/**
+ * The one gate of every command, on TLS and in-process connections alike. In this order: line limit, UTF-8, known verb,
+ * session admitted, parsed, permitted, run within a deadline, encoded, logged.
+ */
+export function createGate(ports: Ports, log: Log): Gate {
+  return async (session, frame, { signal, monitoring }) => {
+    let reply: Reply
+    try {
+      reply = await answerLine(ports, session, frame, signal)
+    } catch (error) {
+      reply = { text: undefined, answered: true, error: asAtError(error, log) }
+    }
+    const next = reply.become === undefined ? session : { ...session, ...reply.become }
+    const { error } = reply
+    log('debug', 'command', {
+      session: session.id,
+      line: frame.kind === 'line' ? redact(frame.text) : frame.kind,
+      ...(error === undefined ? {} : { code: error.code }),
+    })
+    // An error to a peer ends in a plain prompt, as peers expect (page 01, section 2).
+    const prompt = error !== undefined && next.identity.kind === 'peer' ? '@' : promptOf(next.identity, ports.self)
+    const line = error === undefined ? reply.text : errorLine(error, next.identity, next.clientVersion)
+    const silentPrompt = monitoring && line !== undefined
+    const text = reply.answered ? `${line === undefined ? '' : `${line}\n`}${silentPrompt ? '' : prompt}` : ''
+    return {
+      text,
+      session: next,
+      closes: reply.hangUp === true || error?.closes === true,
+      accepted: error === undefined,
+      ...(reply.subscribe === undefined ? {} : { subscribe: reply.subscribe }),
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import type { Duplex } from 'node:stream'
+import { limits } from '../core/limits.ts'
+
+/** Bytes on their way to one client. Each message is a whole reply or notification. */
+export interface Output {
+  push(message: string): void
+  /** Bytes that were pushed and have not left yet. */
+  waiting(): number
+  /** Runs once everything pushed so far has left. */
+  whenFlushed(task: () => void): void
+}
+
+/** Bytes that stay with the LF and the prompt when a long reply is cut into TLS records. */
+const tailBytes = 4_096
+
+/**
+ * Writes messages so that no TLS record boundary separates a reply's LF from its prompt: several short messages share a
+ * record, and the tail of a long one gets a record of its own. A write waits for the one before it, because Node would
+ * join waiting writes and cut them elsewhere.
+ */
+export function createOutput(stream: Duplex, onDrained: () => void): Output {
+  let queue: { text: string; bytes: number }[] = []
+  let waiting = 0
+  let writing = false
+  let flushTasks: (() => void)[] = []
+
+  const written = (bytes: number): void => {
+    waiting -= bytes
+    writing = false
+    pump()
+  }
+
+  const writeLong = (text: string, bytes: number): void => {
+    const whole = Buffer.from(text)
+    const cut = bytes - tailBytes
+    stream.write(whole.subarray(0, cut), () => {
+      if (!stream.destroyed) stream.write(whole.subarray(cut), () => written(bytes))
+    })
+  }
+
+  const pump = (): void => {
+    if (writing || stream.destroyed || !stream.writable) return
+    const first = queue[0]
+    if (first === undefined) {
+      const tasks = flushTasks
+      flushTasks = []
+      for (const task of tasks) task()
+      onDrained()
+      return
+    }
+    writing = true
+    if (first.bytes > limits.tlsRecordBytes) {
+      queue.shift()
+      writeLong(first.text, first.bytes)
+      return
+    }
+    let text = first.text
+    let bytes = first.bytes
+    let taken = 1
+    for (; taken < queue.length; taken++) {
+      const next = queue[taken]
+      if (next === undefined || bytes + next.bytes > limits.tlsRecordBytes) break
+      text += next.text
+      bytes += next.bytes
+    }
+    queue = taken === queue.length ? [] : queue.slice(taken)
+    stream.write(text, () => written(bytes))
+  }
+
+  return {
+    push(message) {
+      const bytes = Buffer.byteLength(message)
+      queue.push({ text: message, bytes })
+      waiting += bytes
+      pump()
+    },
+    waiting: () => waiting,
+    whenFlushed(task) {
+      flushTasks.push(task)
+      pump()
+    },
+  }
+}

@@ -1,0 +1,100 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../core/clock.ts'
+import { limits } from '../core/limits.ts'
+import type { Log } from '../core/log.ts'
+import type { PeerCertificate } from '../core/session.ts'
+import type { FeedSource } from '../services/feed.ts'
+import type { ConnectionSummary } from '../services/stats.ts'
+import { type Connection, openConnection } from './connection.ts'
+import type { Gate } from './dispatch.ts'
+
+/** Where a stream comes from. */
+export interface Origin {
+  readonly remoteAddress: string
+  readonly certificate: PeerCertificate | undefined
+}
+
+/** Serves the atProtocol on streams that somebody else accepted. */
+export interface Server {
+  handle(stream: Duplex, origin: Origin): void
+  connections(): ConnectionSummary[]
+  /** Refuses new streams, answers the commands under way, closes every connection; resolves when none is left. */
+  close(): Promise<void>
+}
+
+const poolFull = 'error:AT0012-Inbound connection limit exceeded\n'
+const reapEveryMs = 30_000
+/** How long commands under way may take once the server stops. */
+const graceMs = 3_000
+
+/** Idle time of a connection by who stands behind it; monitors stay alive through their own lines. */
+const allowedIdle = (connection: Connection): number =>
+  connection.session().identity.kind === 'anyone' ? limits.openIdleMs : limits.authenticatedIdleMs
+
+export function createServer(options: {
+  gate: Gate
+  feed: FeedSource
+  clock: Clock
+  log: Log
+  maxConnections?: number
+}): Server {
+  const { clock, maxConnections = limits.inboundConnections } = options
+  const open = new Set<Connection>()
+  let closed = false
+  let cancelReap: (() => void) | undefined
+  let allClosed: (() => void) | undefined
+
+  const reap = (): void => {
+    const now = clock.now()
+    for (const connection of open) {
+      if (now - connection.lastActiveAt() > allowedIdle(connection)) connection.close()
+    }
+    cancelReap = open.size > 0 && !closed ? clock.after(reapEveryMs, reap) : undefined
+  }
+
+  return {
+    handle(stream, origin) {
+      if (closed) {
+        stream.destroy()
+        return
+      }
+      if (open.size >= maxConnections) {
+        stream.on('error', () => stream.destroy())
+        stream.end(poolFull)
+        return
+      }
+      const connection = openConnection(stream, {
+        ...options,
+        ...origin,
+        onClose() {
+          open.delete(connection)
+          if (open.size === 0) allClosed?.()
+        },
+      })
+      open.add(connection)
+      cancelReap ??= clock.after(reapEveryMs, reap)
+    },
+    connections: () =>
+      [...open].map((connection) => ({
+        identity: connection.session().identity,
+        claimed: connection.session().challenge?.for,
+        createdAt: connection.createdAt,
+        lastActiveAt: connection.lastActiveAt(),
+      })),
+    close() {
+      closed = true
+      cancelReap?.()
+      for (const connection of open) connection.close()
+      if (open.size === 0) return Promise.resolve()
+      const cancel = clock.after(graceMs, () => {
+        for (const connection of open) connection.close(true)
+      })
+      return new Promise((resolve) => {
+        allClosed = () => {
+          cancel()
+          resolve()
+        }
+      })
+    },
+  }
+}

@@ -1,0 +1,65 @@
+import type { AtSign } from '../core/at-sign.ts'
+import { AtError } from '../core/errors.ts'
+import type { PeerCertificate, Session } from '../core/session.ts'
+import { verifyRsa } from '../crypto/signing.ts'
+import type { Federation } from '../verbs/verb.ts'
+import { replyData } from '../wire/link.ts'
+import type { Peers } from './peers.ts'
+import type { Proofs } from './proofs.ts'
+
+/** How much a certificate counts when another atSign's server calls. */
+export interface FederationSettings {
+  /** `required` is the white paper's rule; `if-present` judges one that is shown and leaves the proof to `pol`. */
+  readonly clientCertificate: 'required' | 'if-present' | 'off'
+  /** `lenient` accepts a chain without the client-authentication purpose, which public authorities dropped in 2026. */
+  readonly clientPurpose: 'lenient' | 'strict'
+}
+
+/** Why a certificate does not speak for a host, or undefined when it does. */
+function objection(
+  certificate: PeerCertificate,
+  host: string,
+  purpose: FederationSettings['clientPurpose'],
+): string | undefined {
+  if (!certificate.trusted) return 'it comes from an unknown authority'
+  if (purpose === 'strict' && !certificate.clientPurpose) return 'it is not meant for clients'
+  return certificate.names.includes(host.toLowerCase()) ? undefined : `it does not name ${host}`
+}
+
+/** Judges who calls: by certificate at `from`, by proof of life at `pol` (page 02, sections 2 and 5). */
+export function createFederation(options: {
+  settings: FederationSettings
+  resolve: (atSign: AtSign) => Promise<{ host: string; port: number }>
+  peers: Peers
+  proofs: Proofs
+}): Federation {
+  const { settings, peers, proofs } = options
+  const refused = (reason: string): AtError =>
+    new AtError('AT0401', `Certificate Verification Failed: ${reason}`, {
+      closes: settings.clientCertificate === 'required',
+    })
+
+  return {
+    async admit(atSign, { certificate }: Session) {
+      if (settings.clientCertificate === 'off') return
+      if (certificate === undefined) {
+        if (settings.clientCertificate === 'required') throw refused('the client showed none')
+        return
+      }
+      const { host } = await options.resolve(atSign)
+      const reason = objection(certificate, host, settings.clientPurpose)
+      if (reason !== undefined) throw refused(reason)
+    },
+    async verifyProof(atSign, name, challenge) {
+      const link = await peers.anonymous(atSign)
+      const [signature, publicKey] = await Promise.all([
+        link.request(`lookup:${name}`),
+        link.request(`lookup:signing_publickey${atSign}`),
+      ])
+      if (!verifyRsa(replyData(publicKey), challenge, replyData(signature))) {
+        throw new AtError('AT0401', 'Pol Authentication Failed')
+      }
+    },
+    publishedProof: (name) => proofs.find(name),
+  }
+}

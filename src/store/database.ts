@@ -1,0 +1,158 @@
+import { readdir, stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Level } from 'level'
+import { AtError } from '../core/errors.ts'
+import { after } from './layout.ts'
+import { reasonOf } from './refusal.ts'
+
+/** One put, or one delete when there is no value. Keys are full, with the prefix of their table. */
+export interface Operation {
+  readonly key: string
+  readonly value: Uint8Array | undefined
+}
+
+/** The database at one moment, for several reads that must agree. Close it. */
+export type Snapshot = ReturnType<Level<string, Uint8Array>['snapshot']>
+
+/** Which entries to visit, ascending unless `reverse`. */
+export interface Range {
+  /** Only keys that start with it. */
+  readonly prefix: string
+  /** Only keys after it (full keys). */
+  readonly gt?: string
+  /** Only keys before it (full keys). */
+  readonly lt?: string
+  readonly reverse?: boolean
+  readonly limit?: number
+  readonly snapshot?: Snapshot
+}
+
+/** LevelDB, reduced to what the store needs. Bytes in, bytes out. */
+export interface Database {
+  /** Blocks the thread for about 3 µs, or for one read of the flash; a trip through the thread pool costs 50 µs. */
+  get(key: string, snapshot?: Snapshot): Uint8Array | undefined
+  scan(range: Range): AsyncGenerator<readonly [key: string, value: Uint8Array]>
+  /** The same without values. */
+  keys(range: Range): AsyncGenerator<string>
+  snapshot(): Snapshot
+  /** All or nothing; with `sync` on flash when it resolves. */
+  batch(operations: readonly Operation[], sync: boolean): Promise<void>
+  /** Resolves at once unless the database is being reopened. */
+  ready(): Promise<void> | undefined
+  /**
+   * Closes and opens again: after a failed write LevelDB refuses all further ones, or appends them behind a torn one,
+   * where the next start would not find them.
+   */
+  reopen(): Promise<void>
+  isOpen(): boolean
+  /** Bytes of its files. */
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+const settings = {
+  keyEncoding: 'utf8',
+  valueEncoding: 'buffer',
+  cacheSize: 2 * 1024 * 1024,
+  writeBufferSize: 1024 * 1024,
+  maxOpenFiles: 64,
+} as const
+
+/** What a reopening may write: the log as a table, and a manifest. */
+const reopenBytes = 8 * 1024 * 1024
+
+/** Entries fetched in one trip through the thread pool; classic-level cuts at 16 KiB as well. */
+const chunk = 256
+
+const bounds = ({ prefix, gt, lt, reverse, limit, snapshot }: Range) => ({
+  ...(gt === undefined ? { gte: prefix } : { gt }),
+  lt: lt ?? prefix + after,
+  reverse: reverse ?? false,
+  limit: limit ?? -1,
+  ...(snapshot === undefined ? {} : { snapshot }),
+})
+
+const failure = (cause: unknown): AtError =>
+  new AtError('AT0002', `the store could not be read: ${reasonOf(cause)}`, { closes: false, cause })
+
+interface Chunks<T> {
+  nextv(size: number): Promise<T[]>
+  close(): Promise<void>
+}
+
+async function* each<T>(open: () => Chunks<T>): AsyncGenerator<T> {
+  try {
+    const iterator = open()
+    try {
+      for (let rows = await iterator.nextv(chunk); rows.length > 0; rows = await iterator.nextv(chunk)) yield* rows
+    } finally {
+      await iterator.close()
+    }
+  } catch (cause) {
+    throw cause instanceof AtError ? cause : failure(cause)
+  }
+}
+
+async function bytesOf(directory: string): Promise<number> {
+  const names = await readdir(directory)
+  // LevelDB removes tables at any time: one that has just gone has no size.
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(directory, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  )
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+async function assertSpace(directory: string): Promise<void> {
+  const { bavail, bsize } = await statfs(directory)
+  if (bavail * bsize < reopenBytes) throw new Error('no space left on device')
+}
+
+/**
+ * Opens LevelDB in a directory.
+ * @param options `create` makes a new database where there is none
+ * @throws the error of classic-level, with its code in `cause.code` (LEVEL_LOCKED, LEVEL_CORRUPTION, …)
+ */
+export async function openDatabase(directory: string, options: { create: boolean }): Promise<Database> {
+  const db = new Level<string, Uint8Array>(directory, settings)
+  await db.open({ createIfMissing: options.create })
+  let reopening: Promise<void> | undefined
+
+  async function restart(): Promise<void> {
+    if (db.status === 'open') await assertSpace(directory)
+    await db.close()
+    await db.open({ createIfMissing: false })
+  }
+
+  return {
+    get(key, snapshot) {
+      return snapshot === undefined ? db.getSync(key) : db.getSync(key, { snapshot })
+    },
+    scan: (range) => each(() => db.iterator(bounds(range))),
+    keys: (range) => each(() => db.keys(bounds(range))),
+    snapshot: () => db.snapshot(),
+    async batch(operations, sync) {
+      const batch = operations.map(({ key, value }) =>
+        value === undefined ? { type: 'del' as const, key } : { type: 'put' as const, key, value },
+      )
+      await db.batch(batch, { sync })
+    },
+    ready: () => reopening,
+    async reopen() {
+      const attempt = restart()
+      reopening = attempt
+        .catch(() => undefined)
+        .finally(() => {
+          reopening = undefined
+        })
+      await attempt
+    },
+    isOpen: () => db.status === 'open',
+    size: () => bytesOf(directory),
+    close: () => db.close(),
+  }
+}

@@ -1,0 +1,135 @@
+import type { AtSign } from '../core/at-sign.ts'
+import type { Enrollment } from '../core/enrollment.ts'
+import type { Metadata } from '../core/metadata.ts'
+import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { CommitEntry, CommitOperation, StoredRecord } from '../core/record.ts'
+
+// What lies where in the database. Prefixes are spelled like the sublevels of abstract-level.
+
+/** Version of everything on this page. A change of the layout adds a migration and raises it. */
+export const formatVersion = 1
+
+/** A part of the database: its rows and how they are written. */
+export interface Table<Row> {
+  /** In front of every key. */
+  readonly prefix: string
+  /** What a row is called in a message about damage. */
+  readonly noun: string
+  /** The JSON value that stands for a row. */
+  pack(row: Row): unknown
+  unpack(json: unknown, key: string): Row
+}
+
+/** Who the database belongs to. */
+export interface Identity {
+  readonly format: number
+  readonly atSign: AtSign
+}
+
+/**
+ * Where a notification stands. The body is written once; this small row changes with the status.
+ * `outbox` is the key of its outbox entry while it waits.
+ */
+export interface NotificationState {
+  readonly at: number
+  readonly expiresAt: number
+  readonly status: NotificationStatus
+  readonly type: Notification['type']
+  readonly outbox?: string
+}
+
+const width = 11
+const largest = 36 ** width - 1
+
+/** A whole number as text that sorts by value; below 0 counts as 0. */
+export const sortable = (number: number): string =>
+  Math.min(Math.max(Math.trunc(number), 0), largest)
+    .toString(36)
+    .padStart(width, '0')
+
+/** The number behind `sortable`. */
+export const fromSortable = (text: string): number => Number.parseInt(text.slice(0, width), 36)
+
+/** Sorts after every key that starts with the same text. */
+export const after = '\u{10ffff}'
+
+const plain = <Row>(name: string, noun: string): Table<Row> => ({
+  prefix: `!${name}!`,
+  noun,
+  pack: (row) => row,
+  unpack: (json) => json as Row,
+})
+
+type PackedRecord = [commitId: number, metadata: Metadata, value: string | null]
+type PackedCommit = [operation: CommitOperation, opTime: number, key: string]
+
+/** Every table. */
+export const tables = {
+  /** By key. The row holds the id of its commit entry, which spares a second index. */
+  records: {
+    prefix: '!records!',
+    noun: 'record',
+    pack: (row) => [row.commitId, row.metadata, row.value] satisfies PackedRecord,
+    unpack(json) {
+      const [commitId, metadata, value] = json as PackedRecord
+      return { value, metadata, commitId }
+    },
+  } satisfies Table<StoredRecord> as Table<StoredRecord>,
+  /** By sortable id; one entry a key. */
+  commits: {
+    prefix: '!commits!',
+    noun: 'commit entry',
+    pack: (row) => [row.operation, row.opTime, row.key] satisfies PackedCommit,
+    unpack(json, id) {
+      const [operation, opTime, key] = json as PackedCommit
+      return { commitId: fromSortable(id), key, operation, opTime }
+    },
+  } satisfies Table<CommitEntry> as Table<CommitEntry>,
+  /** Id of the latest commit entry of a key that has no record, by key. */
+  tombstones: plain<number>('tombstones', 'tombstone of'),
+  /** Bodies by `notificationKey`. */
+  notifications: plain<Notification>('notifications', 'notification'),
+  /** By id. */
+  notificationStates: plain<NotificationState>('notification-states', 'state of notification'),
+  /** Ids by `outboxKey`. */
+  outbox: plain<string>('outbox', 'outbox entry'),
+  enrollments: plain<Enrollment>('enrollments', 'enrollment'),
+  /** By `expiryKey`; the key says it all. */
+  expiry: plain<0>('expiry', 'expiry entry'),
+  secrets: plain<string>('secrets', 'secret'),
+  identity: plain<Identity>('identity', 'identity'),
+  /** Under `commitKey` the highest commit id ever issued. */
+  meta: plain<number>('meta', 'number'),
+  /** Never stored, follows changes all the same: `commitKey`, `queueKey`, and by atSign how many wait for it. */
+  memory: plain<number>('memory', 'number'),
+} as const
+
+/** Row of `tables.meta` and `tables.memory`: the highest commit id ever issued. */
+export const commitKey = 'commit'
+
+/** Row of `tables.memory`: the latest place in any outbox. */
+export const queueKey = 'queue'
+
+/** Key of a notification's body: by time. */
+export const notificationKey = (at: number, id: string): string => `${sortable(at)}/${id}`
+
+/** Key of an outbox entry: in queue order for each recipient. No atSign contains `/`. */
+export const outboxKey = (recipient: AtSign, place: number): string => `${recipient}/${sortable(place)}`
+
+/** The recipient and the place behind `outboxKey`. */
+export function fromOutboxKey(key: string): { recipient: AtSign; place: number } {
+  const slash = key.indexOf('/')
+  return { recipient: key.slice(0, slash) as AtSign, place: fromSortable(key.slice(slash + 1)) }
+}
+
+/** What can expire: record, notification, enrollment. */
+export type ExpiryKind = 'r' | 'n' | 'e'
+
+/** Key of an expiry entry: by time. */
+export const expiryKey = (at: number, kind: ExpiryKind, target: string): string => `${sortable(at)}/${kind}/${target}`
+
+/** The parts behind `expiryKey`. */
+export const fromExpiryKey = (key: string): { kind: ExpiryKind; target: string } => ({
+  kind: key.slice(width + 1, width + 2) as ExpiryKind,
+  target: key.slice(width + 3),
+})

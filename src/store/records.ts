@@ -1,0 +1,81 @@
+import { isCommitted, parseAtKey } from '../core/at-key.ts'
+import type { Metadata } from '../core/metadata.ts'
+import type { StoredRecord } from '../core/record.ts'
+import type { Change, Records } from '../core/storage.ts'
+import { findCommit, logChange, type Superseded } from './commits.ts'
+import type { Committed } from './committed.ts'
+import type { Database } from './database.ts'
+import { moveExpiry } from './expiry-index.ts'
+import { tables } from './layout.ts'
+import type { Draft } from './writer.ts'
+
+/** What a change finds under a key. A damaged row says nothing any more, so the log is searched for its entry. */
+async function previous(
+  draft: Draft,
+  committed: Committed,
+  key: string,
+): Promise<Superseded & { record: StoredRecord | undefined }> {
+  try {
+    const record = draft.get(tables.records, key)
+    if (record !== undefined) return { record, commitId: record.commitId, tombstone: false }
+    const commitId = draft.get(tables.tombstones, key)
+    return { record, commitId: commitId ?? -1, tombstone: commitId !== undefined }
+  } catch {
+    return { record: undefined, commitId: await findCommit(committed, key), tombstone: true }
+  }
+}
+
+/** Stores a record with its commit and expiry entries. @returns the commit id, -1 when it is not logged */
+export async function putRecord(
+  draft: Draft,
+  committed: Committed,
+  key: string,
+  { value, metadata }: { value: string | null; metadata: Metadata },
+  change: Change,
+): Promise<number> {
+  const before = await previous(draft, committed, key)
+  const commitId = logChange(draft, key, before, change)
+  if (before.tombstone) draft.remove(tables.tombstones, key)
+  draft.put(tables.records, key, { value, metadata, commitId })
+  moveExpiry(draft, 'r', key, before.record?.metadata.expiresAt, metadata.expiresAt)
+  return commitId
+}
+
+/** Removes a record, present or not. @returns the commit id, -1 when it is not logged */
+export async function removeRecord(
+  draft: Draft,
+  committed: Committed,
+  key: string,
+  change: Omit<Change, 'operation'>,
+): Promise<number> {
+  const before = await previous(draft, committed, key)
+  const commitId = logChange(draft, key, before, { ...change, operation: '-' })
+  draft.remove(tables.records, key)
+  if (commitId !== -1) draft.put(tables.tombstones, key, commitId)
+  else if (before.tombstone) draft.remove(tables.tombstones, key)
+  moveExpiry(draft, 'r', key, before.record?.metadata.expiresAt, undefined)
+  return commitId
+}
+
+function entersLog(key: string): boolean {
+  try {
+    return isCommitted(parseAtKey(key))
+  } catch {
+    return false
+  }
+}
+
+/** Removes a record whose time has come. */
+export const expireRecord = (draft: Draft, committed: Committed, key: string, now: number): Promise<number> =>
+  removeRecord(draft, committed, key, { opTime: now, commit: entersLog(key) })
+
+/** Reads of committed records. */
+export const createRecords = (database: Database, committed: Committed): Records => ({
+  async get(key) {
+    await database.ready()
+    return committed.get(tables.records, key)
+  },
+  async *entries(prefix = '') {
+    for await (const [key, { metadata }] of committed.rows(tables.records, { start: prefix })) yield [key, metadata]
+  },
+})

@@ -1,0 +1,102 @@
+import type { AtSign } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
+import { limits } from '../core/limits.ts'
+import { type Log, silent } from '../core/log.ts'
+import type { Store } from '../core/storage.ts'
+import { createCommits } from './commits.ts'
+import { createCommitted } from './committed.ts'
+import type { Database, Operation } from './database.ts'
+import { createEnrollments } from './enrollments.ts'
+import { formatVersion, tables } from './layout.ts'
+import { type Migration, migrations } from './migrations.ts'
+import { createNotifications } from './notifications.ts'
+import { openOwn } from './open.ts'
+import { createOutbox } from './outbox.ts'
+import { createRecords } from './records.ts'
+import { nextExpiry, sweep } from './sweep.ts'
+import { createTransaction } from './transaction.ts'
+import { createWriter } from './writer.ts'
+
+/** What `openStore` needs. */
+export interface StoreOptions {
+  /** Folder of the store, made with mode 0700 when it is missing. */
+  readonly directory: string
+  readonly atSign: AtSign
+  readonly clock: Clock
+  readonly log?: Log
+  /** Notifications that may wait for one recipient. */
+  readonly outboxPerPeer?: number
+  /** Bytes of decoded records kept in memory. */
+  readonly cacheBytes?: number
+}
+
+/** Seams for tests: faults, counts and formats that do not exist yet. */
+export interface StoreSeams {
+  /** Around every batch; `write` does the work. */
+  readonly aroundBatch?: (write: () => Promise<void>, operations: readonly Operation[], sync: boolean) => Promise<void>
+  readonly migrations?: readonly Migration[]
+}
+
+const defaultCacheBytes = 2 * 1024 * 1024
+
+/** Each opening of LevelDB writes up to 300 KB: a broken disk must not be worn out by attempts. */
+const recoveryPauseMs = 1000
+
+/** Reopens a database after a failed batch, once a second at most while that fails. */
+function createRecovery(database: Database, load: () => Promise<void>, clock: Clock): () => Promise<void> {
+  let failedAt: number | undefined
+  return async () => {
+    const now = clock.now()
+    if (failedAt !== undefined && Math.abs(now - failedAt) < recoveryPauseMs) {
+      throw new Error('the last attempt to recover from a failed write was less than a second ago')
+    }
+    failedAt = now
+    await database.reopen()
+    await load()
+    failedAt = undefined
+  }
+}
+
+/**
+ * Opens the store of one atSign; makes it when the directory was never provisioned.
+ * @throws StoreRefusal, with a sentence for the operator, when it is locked, lost, damaged, of another atSign, of a
+ * newer format or not of atedge; nothing is changed then
+ */
+export async function openStore(options: StoreOptions, seams: StoreSeams = {}): Promise<Store> {
+  const { directory, atSign, clock, log = silent, outboxPerPeer = limits.outboxPerPeer } = options
+  const steps = seams.migrations ?? migrations
+  const format = Math.max(formatVersion, ...steps.map(({ to }) => to))
+  const database = await openOwn({ directory, atSign, log, migrations: steps, format })
+  const committed = createCommitted(database, log, options.cacheBytes ?? defaultCacheBytes)
+  await committed.load().catch(async (error) => {
+    await database.close()
+    throw error
+  })
+  const { aroundBatch = (write) => write() } = seams
+  const writer = createWriter({
+    ...{ committed, log },
+    batch: (operations, sync) => aroundBatch(() => database.batch(operations, sync), operations, sync),
+    recover: createRecovery(database, () => committed.load(), clock),
+  })
+  return {
+    records: createRecords(database, committed),
+    commits: createCommits(committed),
+    notifications: createNotifications(database, committed),
+    enrollments: createEnrollments(database, committed),
+    outbox: createOutbox(committed),
+    async secret(name) {
+      await database.ready()
+      return committed.get(tables.secrets, name)
+    },
+    write: (change, { sync = true } = {}) =>
+      writer.write((draft) => change(createTransaction(draft, committed, outboxPerPeer)), sync),
+    sweep: (now) => sweep(database, committed, writer, now),
+    nextExpiry: () => nextExpiry(database),
+    size: () => database.size(),
+    damaged: () => committed.damaged(),
+    async close() {
+      await writer.close()
+      await database.close()
+    },
+  }
+}

@@ -1,0 +1,25 @@
+import type { Transaction } from '../core/storage.ts'
+import type { Committed } from './committed.ts'
+import { putEnrollment } from './enrollments.ts'
+import { tables } from './layout.ts'
+import { putNotification, readNotification, setStatus } from './notifications.ts'
+import { enqueue, settle } from './outbox.ts'
+import { putRecord, removeRecord } from './records.ts'
+import type { Draft } from './writer.ts'
+
+/** The contract's view of one change. */
+export const createTransaction = (draft: Draft, committed: Committed, outboxPerPeer: number): Transaction => ({
+  record: async (key) => draft.get(tables.records, key),
+  putRecord: (key, record, change) => putRecord(draft, committed, key.text, record, change),
+  removeRecord: (key, change) => removeRecord(draft, committed, key.text, change),
+  notification: async (id) => readNotification(draft, id),
+  putNotification: async (notification) => putNotification(draft, notification),
+  setNotificationStatus: async (id, status) => setStatus(draft, id, status),
+  enqueue: async (notification) => enqueue(draft, notification, outboxPerPeer),
+  settle: async (notification, status) => settle(draft, notification, status),
+  putEnrollment: async (enrollment) => putEnrollment(draft, enrollment),
+  secret: async (name) => draft.get(tables.secrets, name),
+  putSecret: async (name, value) => draft.put(tables.secrets, name, value),
+  removeSecret: async (name) => draft.remove(tables.secrets, name),
+  onCommit: (task) => draft.onCommit(task),
+})

@@ -1,0 +1,240 @@
+import { AtError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Cell, Committed } from './committed.ts'
+import type { Operation } from './database.ts'
+import { type Table, tables } from './layout.ts'
+import { reasonOf } from './refusal.ts'
+import { seal } from './seal.ts'
+
+// Changes are staged one after another, in memory, and written in groups: while one batch is on its way to flash,
+// everything that is staged goes into the next. So the layers of a read are: the change itself, the group that fills,
+// the group in flight, the committed state.
+
+/** One change while it is being made. */
+export interface Draft {
+  /** Sees everything staged before. @throws AtError AT0002 when the row is damaged */
+  get<Row>(table: Table<Row>, key: string): Row | undefined
+  /** The same, with damage (reported) counted as absence: the row is about to be replaced. */
+  tryGet<Row>(table: Table<Row>, key: string): Row | undefined
+  put<Row>(table: Table<Row>, key: string, row: Row): void
+  remove(table: Table<unknown>, key: string): void
+  /** The change must be on flash before anybody hears of it, whatever its options say. */
+  mustSync(): void
+  onCommit(task: () => void): void
+}
+
+/** The one way into the database. */
+export interface Writer {
+  /** Stages a change after all earlier ones and resolves when its group is written. */
+  write<T>(change: (draft: Draft) => Promise<T>, sync: boolean): Promise<T>
+  /** Waits for everything under way; later writes fail. */
+  close(): Promise<void>
+}
+
+/** What a writer works on. */
+export interface WriterParts {
+  readonly committed: Committed
+  /** Writes one batch, all or nothing. */
+  readonly batch: (operations: readonly Operation[], sync: boolean) => Promise<void>
+  /** Brings database and committed state together after a failed batch. */
+  readonly recover: () => Promise<void>
+  readonly log: Log
+}
+
+interface Waiter {
+  readonly tasks: readonly (() => void)[]
+  readonly resolve: () => void
+  readonly reject: (error: AtError) => void
+}
+
+interface Group {
+  readonly cells: Map<string, Cell>
+  readonly waiters: Waiter[]
+  sync: boolean
+}
+
+interface Job {
+  readonly stage: () => Promise<void>
+  readonly reject: (error: unknown) => void
+}
+
+type Lookup = (full: string) => Cell | undefined
+
+const newGroup = (): Group => ({ cells: new Map(), waiters: [], sync: false })
+
+function operationsOf(cells: Map<string, Cell>): Operation[] {
+  const operations: Operation[] = []
+  for (const [key, { table, row }] of cells) {
+    if (table === tables.memory) continue
+    operations.push({ key, value: row === undefined ? undefined : seal(key, JSON.stringify(table.pack(row))) })
+  }
+  return operations
+}
+
+const closed = (): AtError => new AtError('AT0002', 'the store is closed')
+
+/** A draft and what became of it. */
+function createDraft(committed: Committed, staged: Lookup) {
+  const cells = new Map<string, Cell>()
+  const tasks: (() => void)[] = []
+  const state = { sync: false, ended: false }
+
+  function set(table: Table<unknown>, key: string, row: unknown): void {
+    if (state.ended) throw new AtError('AT0010', 'the change has ended')
+    cells.set(table.prefix + key, { table, key, row })
+  }
+
+  const find = (table: Table<unknown>, key: string) => cells.get(table.prefix + key) ?? staged(table.prefix + key)
+
+  const draft: Draft = {
+    get<Row>(table: Table<Row>, key: string) {
+      const cell = find(table, key)
+      return cell === undefined ? committed.get(table, key) : (cell.row as Row | undefined)
+    },
+    tryGet<Row>(table: Table<Row>, key: string) {
+      const cell = find(table, key)
+      return cell === undefined ? committed.tryGet(table, key) : (cell.row as Row | undefined)
+    },
+    put: set,
+    remove: (table, key) => set(table, key, undefined),
+    mustSync() {
+      state.sync = true
+    },
+    onCommit: (task) => tasks.push(task),
+  }
+  return { draft, cells, tasks, state }
+}
+
+/** Makes the writer of one store. */
+export function createWriter({ committed, batch, recover, log }: WriterParts): Writer {
+  let filling = newGroup()
+  let inFlight: Group | undefined
+  let jobs: Job[] = []
+  let staging = false
+  let scheduled = false
+  let ended = false
+  let failed: AtError | undefined
+  /** Grows with every failed group: a change that began before has seen what is no longer true. */
+  let failures = 0
+
+  const staged: Lookup = (full) => filling.cells.get(full) ?? inFlight?.cells.get(full)
+
+  function schedule(): void {
+    if (scheduled || inFlight !== undefined) return
+    scheduled = true
+    // At the end of the turn: whatever this turn's input brings shares one batch.
+    setImmediate(() => {
+      scheduled = false
+      void flush()
+    })
+  }
+
+  async function flush(): Promise<void> {
+    if (inFlight !== undefined || filling.waiters.length === 0) return
+    const group = filling
+    inFlight = group
+    filling = newGroup()
+    const cause = await attempt(group)
+    inFlight = undefined
+    if (cause === undefined) finish(group)
+    else rollBack(group, cause.error)
+    if (filling.waiters.length > 0) schedule()
+  }
+
+  async function attempt(group: Group): Promise<{ error: unknown } | undefined> {
+    try {
+      const operations = operationsOf(group.cells)
+      if (operations.length > 0) await batch(operations, group.sync)
+      committed.promote(group.cells.values())
+      return undefined
+    } catch (error) {
+      return { error }
+    }
+  }
+
+  function finish(group: Group): void {
+    for (const { tasks } of group.waiters) {
+      for (const task of tasks) run(task)
+    }
+    for (const { resolve } of group.waiters) resolve()
+  }
+
+  function run(task: () => void): void {
+    try {
+      task()
+    } catch (error) {
+      log('error', 'a task after a commit failed', { cause: reasonOf(error) })
+    }
+  }
+
+  function rollBack(group: Group, cause: unknown): void {
+    failures += 1
+    failed = new AtError('AT0002', `the store could not take the change: ${reasonOf(cause)}`, { cause })
+    const waiters = [...group.waiters, ...filling.waiters]
+    filling = newGroup()
+    for (const { reject } of waiters) reject(failed)
+    log('error', failed.message, { changes: waiters.length })
+  }
+
+  async function heal(): Promise<void> {
+    if (failed === undefined) return
+    try {
+      await recover()
+    } catch (cause) {
+      throw new AtError('AT0002', `the store could not take the change: ${reasonOf(cause)}`, { cause })
+    }
+    failed = undefined
+  }
+
+  async function work(): Promise<void> {
+    if (staging) return
+    staging = true
+    while (jobs.length > 0) {
+      const round = jobs
+      jobs = []
+      for (const job of round) {
+        try {
+          await heal()
+          await job.stage()
+        } catch (error) {
+          job.reject(error)
+        }
+      }
+    }
+    staging = false
+  }
+
+  async function stage<T>(
+    change: (draft: Draft) => Promise<T>,
+    sync: boolean,
+    resolve: (result: T) => void,
+    reject: (error: unknown) => void,
+  ): Promise<void> {
+    const before = failures
+    const { draft, cells, tasks, state } = createDraft(committed, staged)
+    const result = await change(draft).finally(() => {
+      state.ended = true
+    })
+    if (failures !== before) throw failed ?? closed()
+    for (const [full, cell] of cells) filling.cells.set(full, cell)
+    if (cells.size > 0 && (sync || state.sync)) filling.sync = true
+    filling.waiters.push({ tasks, resolve: () => resolve(result), reject })
+    schedule()
+  }
+
+  function enqueue<T>(change: (draft: Draft) => Promise<T>, sync: boolean): Promise<T> {
+    return new Promise((resolve, reject) => {
+      jobs.push({ stage: () => stage(change, sync, resolve, reject), reject })
+      void work()
+    })
+  }
+
+  return {
+    write: (change, sync) => (ended ? Promise.reject(closed()) : enqueue(change, sync)),
+    async close() {
+      ended = true
+      // Changes end in order, so the last one ends after all others.
+      await enqueue(async () => {}, false).catch(() => undefined)
+    },
+  }
+}

@@ -1,0 +1,60 @@
+import { AtError, invalidSyntax } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { Session } from '../core/session.ts'
+import { ownerChallenge, peerChallenge } from '../crypto/challenge.ts'
+import { atSign, optionalTail, seq } from '../wire/grammar.ts'
+import { become, data } from '../wire/reply.ts'
+import { defineVerb, everyone, type Ports } from './verb.ts'
+
+const anyone = { kind: 'anyone' } as const
+
+/** The version inside a clientConfig; one that is missing or not text asks for nothing (page 01, 5.3). */
+function announcedVersion(config: string): string | undefined {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(config)
+  } catch {
+    throw invalidSyntax('clientConfig is not a JSON object')
+  }
+  if (typeof parsed !== 'object' || parsed === null) throw invalidSyntax('clientConfig is not a JSON object')
+  const version = (parsed as Record<string, unknown>)['version']
+  return typeof version === 'string' ? version : undefined
+}
+
+/** The block list of the owner, kept where the reference keeps it: a JSON record that `config:block` edits. */
+async function refuseBlocked(ports: Ports, from: string): Promise<void> {
+  const record = await ports.records.get(`private:blocklist${ports.self}`)
+  if (record?.value == null) return
+  const parsed = JSON.parse(record.value) as { blockList?: unknown }
+  if (Array.isArray(parsed.blockList) && parsed.blockList.includes(from)) {
+    throw new AtError('AT0013', 'Unable to connect')
+  }
+}
+
+/** Any `from` ends a proof by `pol`; only one by the owner keeps an owner's login (page 02, section 2). */
+const identityAfter = (session: Session, byOwner: boolean): Session['identity'] =>
+  byOwner && session.identity.kind === 'owner' ? session.identity : anyone
+
+export const from = defineVerb({
+  name: 'from',
+  summary: 'Say which atSign you are and get a challenge to prove it.',
+  grammar: seq(atSign('atSign'), optionalTail('clientConfig')),
+  admits: everyone,
+  async run(params, ports, { session }) {
+    const { self } = ports
+    const clientVersion =
+      params.clientConfig === undefined ? session.clientVersion : announcedVersion(params.clientConfig)
+    const expiresAt = ports.clock.now() + limits.challengeMs
+    if (params.atSign === self) {
+      const text = ownerChallenge(session.id, self)
+      const challenge = { for: self, text, expiresAt }
+      return become({ identity: identityAfter(session, true), challenge, clientVersion }, data(text))
+    }
+    await refuseBlocked(ports, params.atSign)
+    await ports.federation.admit(params.atSign, session)
+    const { name, challenge: text } = peerChallenge(session.id, params.atSign, self)
+    const challenge = { for: params.atSign, text, expiresAt }
+    return become({ identity: anyone, challenge, clientVersion }, data(`proof:${name}:${text}`))
+  },
+  examples: ['from:@alice', 'from:alice', 'from:@bob:clientConfig:{"version":"3.0.57","clientId":"c1"}'],
+})

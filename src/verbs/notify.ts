@@ -1,0 +1,274 @@
+import { randomUUID } from 'node:crypto'
+import { type Access, permitsExchange } from '../core/access.ts'
+import { cachedForm, isCommitted, makeAtKey, parseAtKey } from '../core/at-key.ts'
+import { type AtSign, parseAtSign } from '../core/at-sign.ts'
+import { parseUtc, wireTime } from '../core/clock.ts'
+import { AtError, invalidSyntax } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import { type Metadata, type MetadataChange, mergeMetadata, metadataAsChange } from '../core/metadata.ts'
+import type { Notification } from '../core/notification.ts'
+import type { Session } from '../core/session.ts'
+import type { Transaction } from '../core/storage.ts'
+import { anyOrder, integer, metadata, oneOf, opt, type Part, param, seq, timeParam, token } from '../wire/grammar.ts'
+import { data, type Reply } from '../wire/reply.ts'
+import { priorities, standing } from './changes.ts'
+import { defineVerb, type Ports } from './verb.ts'
+
+interface Subject {
+  readonly to: AtSign
+  /** Name and namespace as sent, or the text of a text notification; its letter case is kept. */
+  readonly name: string
+  readonly owner: AtSign | undefined
+  readonly value: string | undefined
+}
+
+const ownerShape = /@[^:\s]*/
+
+/** `:@bob:name@owner:value`; the owner and the value may be left out. */
+const subject: Part<{ subject: Subject }> = {
+  read(cursor, out) {
+    const rest = cursor.text.slice(cursor.at)
+    const head = /^:(@[^:\s]+):/.exec(rest)
+    if (head?.[1] === undefined) {
+      throw invalidSyntax(
+        rest.startsWith(':public:')
+          ? 'a public key cannot be notified: name a recipient, as in notify:@bob:phone.wavi@alice'
+          : `expected a recipient such as :@bob: at "${rest.slice(0, 32)}"`,
+      )
+    }
+    const body = rest.slice(head[0].length)
+    const owner = ownerShape.exec(body)
+    const end = owner === null ? undefined : owner.index + owner[0].length
+    const colon = end === undefined ? body.indexOf(':') : body.indexOf(':', end)
+    // What stands between the owner and the value's colon belongs to a text that contains an `@`.
+    const split = end !== undefined && colon !== -1 && colon !== end ? -1 : colon
+    const name = owner === null ? (split === -1 ? body : body.slice(0, split)) : body.slice(0, owner.index)
+    if (name.length === 0) throw invalidSyntax('the name of the notified key is missing')
+    const tail = owner !== null && split === -1 && end !== body.length ? body.slice(end) : ''
+    if (tail.length > 0) out['subject'] = { to: parseAtSign(head[1]), name: body, owner: undefined, value: undefined }
+    else {
+      const value = split === -1 ? undefined : body.slice(split + 1)
+      if (value === '') throw invalidSyntax('the value behind the key is empty')
+      out['subject'] = {
+        to: parseAtSign(head[1]),
+        name,
+        owner: owner === null ? undefined : parseAtSign(owner[0]),
+        value,
+      }
+    }
+    cursor.at = cursor.text.length
+  },
+  write({ subject: { to, name, owner, value } }) {
+    return `:${to}:${name}${owner ?? ''}${value === undefined ? '' : `:${value}`}`
+  },
+}
+
+const utc = {
+  parse(text: string): number {
+    const ms = parseUtc(text)
+    if (ms === undefined) throw invalidSyntax('eAtn takes a UTC time such as 2026-10-04T10:50:00.000Z')
+    return ms
+  },
+  format: wireTime,
+}
+
+const grammar = seq(
+  anyOrder(
+    param('id', token(/^[\w-]{1,64}$/)),
+    opt('operation', 'update', 'delete'),
+    param('messageType', oneOf('key', 'text'), ['messageType', 'message_type']),
+    param('priority', oneOf(...priorities)),
+    param('strategy', oneOf('all', 'latest')),
+    param('latestN', integer(1)),
+    param('notifier', token()),
+    param('ttln', integer(0)),
+    timeParam('eAtn', utc),
+    metadata,
+  ),
+  subject,
+)
+
+type Params = ReturnType<typeof grammar.parse>
+
+function checkParams(p: Params): void {
+  if (p.eAtn !== undefined && p.ttln !== undefined) throw invalidSyntax('eAtn and ttln cannot both be given')
+  if (p.strategy === 'latest' && p.notifier === undefined) {
+    throw invalidSyntax('For Strategy latest, notifier cannot be null')
+  }
+}
+
+/** Full key as stored and delivered: lower-case is for records, notifications keep the sender's spelling. */
+function fullKey(p: Params, owner: AtSign): string {
+  const { to, name, value } = p.subject
+  if (p.messageType !== 'text') return `${to}:${name}${p.subject.owner ?? owner}`
+  const cut = p.subject.owner !== undefined && p.subject.owner !== owner ? p.subject.owner : ''
+  return `${to}:${name}${cut}${value === undefined || p.subject.owner !== undefined ? '' : `:${value}`}`
+}
+
+/** Never delivered by plain `notify` (page 07, section 15). */
+const undelivered = ['isBinary', 'encoding', 'sharedKeyStatus', 'dataSignature'] as const
+
+/** The metadata a notification carries: absolute times for asserted ones, never what `notify` does not deliver. */
+function carried(change: MetadataChange): Metadata {
+  const { cAt, uAt, eAt, aAt, ...rest } = change
+  for (const name of undelivered) delete rest[name]
+  if (rest.ttr === 0) delete rest.ttr
+  if (rest.ttr === undefined) delete rest.ccd
+  else rest.ccd ??= false
+  return {
+    ...(cAt === undefined ? {} : { createdAt: cAt }),
+    ...(uAt === undefined ? {} : { updatedAt: uAt }),
+    ...(eAt === undefined ? {} : { expiresAt: eAt }),
+    ...(aAt === undefined ? {} : { availableAt: aAt }),
+    ...rest,
+  }
+}
+
+/** Keys count as encrypted unless the line says otherwise, texts only when it says so (page 04, section 4). */
+const encryptedByDefault = (p: Params): boolean => p.metadata.isEncrypted ?? p.messageType !== 'text'
+
+function makeNotification(p: Params, from: AtSign, ports: Ports, type: Notification['type']): Notification {
+  const now = ports.clock.now()
+  const life = Math.min(p.ttln || ports.notificationMs, limits.notificationMaxMs)
+  const key = fullKey(p, from)
+  if (key.length > limits.cachedKeyLength - 'cached:'.length && p.messageType !== 'text') {
+    throw new AtError('AT0016', `notification key length ${key.length + 7} is greater than 255 chars`)
+  }
+  return {
+    id: p.id ?? randomUUID(),
+    from,
+    to: p.subject.to,
+    key,
+    value: p.messageType === 'text' ? null : (p.subject.value ?? null),
+    operation: p.operation ?? 'update',
+    messageType: p.messageType ?? 'key',
+    type,
+    priority: p.priority ?? 'low',
+    strategy: p.strategy ?? 'all',
+    latestN: p.latestN ?? 1,
+    notifier: p.notifier ?? 'SYSTEM',
+    at: now,
+    expiresAt: p.eAtn === undefined ? now + life : Math.min(p.eAtn, now + limits.notificationMaxMs),
+    status: type === 'sent' ? 'queued' : 'delivered',
+    isEncrypted: encryptedByDefault(p),
+    metadata: carried(p.metadata),
+    ...(p.eAtn === undefined ? {} : { explicitExpiry: true }),
+  }
+}
+
+/** A message of the owner: to itself it is at once received, to others it waits in the outbox. */
+async function send(p: Params, ports: Ports): Promise<Reply> {
+  const { self, clock } = ports
+  const toSelf = p.subject.to === self
+  const notification = makeNotification(p, self, ports, toSelf ? 'received' : 'sent')
+  const refusal = permitsExchange({
+    direction: 'out',
+    self,
+    peer: p.subject.to,
+    recipient: p.subject.to,
+    owner: p.subject.owner ?? self,
+    messageType: notification.messageType,
+  })
+  if (refusal !== undefined) throw refusal
+  if (p.messageType !== 'text') parseAtKey(notification.key)
+  if (notification.expiresAt <= clock.now()) return data(notification.id)
+  await ports.write(async (tx) => {
+    if (toSelf) {
+      await tx.putNotification(notification)
+      tx.onCommit(() => ports.feed.received(notification))
+      return
+    }
+    await tx.enqueue(notification)
+    tx.onCommit(() => ports.outgoing.wake(notification.to))
+  })
+  return data(notification.id)
+}
+
+/** The same content under the same id is a retry; base Python sends different content under one id (page 04, section 4). */
+const isRepeat = (known: Notification | undefined, fresh: Notification): boolean =>
+  known !== undefined &&
+  known.from === fresh.from &&
+  known.key === fresh.key &&
+  known.value === fresh.value &&
+  known.operation === fresh.operation
+
+/** Writes or removes the copy that the owner of the record allows this atSign to keep (page 04, section 6). */
+async function keepCopy(tx: Transaction, notification: Notification, ports: Ports): Promise<number> {
+  const copy = cachedForm(parseAtKey(notification.key))
+  const now = ports.clock.now()
+  const stored = await tx.record(copy.text)
+  const opTime = notification.metadata.updatedAt ?? now
+  if (notification.operation === 'delete') {
+    if (stored === undefined || stored.metadata.ccd !== true) return -1
+    return tx.removeRecord(copy, { operation: '-', opTime, commit: isCommitted(copy) })
+  }
+  const { ttr } = notification.metadata
+  if (ttr === undefined || (notification.value === null && stored === undefined)) return -1
+  const change = { ...metadataAsChange(notification.metadata, true), isEncrypted: notification.isEncrypted ?? true }
+  const merged = mergeMetadata(standing(stored, now)?.metadata, change, {
+    by: ports.self,
+    now,
+    newValue: notification.value !== null,
+  })
+  const value = notification.value ?? stored?.value ?? null
+  const operation = notification.value === null ? '#' : '*'
+  return tx.putRecord(
+    copy,
+    { value, metadata: { ...merged, createdBy: notification.from } },
+    { operation, opTime, commit: true },
+  )
+}
+
+/** A message of another atSign's server. `data:success` means stored, so that the sender never repeats it. */
+async function receive(p: Params, peer: AtSign, ports: Ports): Promise<Reply> {
+  const notification = makeNotification(p, peer, ports, 'received')
+  const refusal = permitsExchange({
+    direction: 'in',
+    self: ports.self,
+    peer,
+    recipient: p.subject.to,
+    owner: p.subject.owner,
+    messageType: notification.messageType,
+  })
+  if (refusal !== undefined) throw refusal
+  if (p.messageType !== 'text') parseAtKey(notification.key)
+  if (notification.expiresAt <= ports.clock.now()) return data('success')
+  await ports.write(async (tx) => {
+    if (isRepeat(await tx.notification(notification.id), notification)) return
+    await tx.putNotification(notification)
+    const commitId = notification.messageType === 'text' ? -1 : await keepCopy(tx, notification, ports)
+    tx.onCommit(() => {
+      ports.feed.received(notification)
+      if (commitId >= 0) ports.feed.changed(commitId, notification.operation)
+    })
+  })
+  return data('success')
+}
+
+/** An enrollment needs write access to the notified key's namespace. */
+function accessOf(p: Params, session: Session, self: AtSign): readonly Access[] {
+  if (session.identity.kind !== 'owner' || p.messageType === 'text') return []
+  const { to, name, owner } = p.subject
+  const named = parseAtKey(`${to}:${name}${owner ?? self}`)
+  return [{ op: 'write', key: makeAtKey(named), verb: 'notify' }]
+}
+
+export const notify = defineVerb({
+  name: 'notify',
+  summary: 'Send a notification to another atSign, or receive one from its server.',
+  grammar,
+  admits: ['owner', 'peer'],
+  access: accessOf,
+  async run(p, ports, { session }) {
+    checkParams(p)
+    const { identity } = session
+    return identity.kind === 'peer' ? receive(p, identity.atSign, ports) : send(p, ports)
+  },
+  examples: [
+    'notify:@bob:temp.sensors@alice:21.5',
+    'notify:id:n7:update:messageType:key:notifier:SYSTEM:ttln:60000:ttl:0:ttb:0:isEncrypted:false:@bob:temp.sensors@alice:21.5',
+    'notify:delete:@bob:phone.wavi@alice',
+    'notify:eAtn:2030-10-04T10:50:00.000000Z:ttr:-1:ccd:true:@bob:phone.wavi@alice:v',
+    'notify:messageType:text:@bob:Hello there',
+  ],
+})

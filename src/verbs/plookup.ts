@@ -1,0 +1,30 @@
+import { makeAtKey } from '../core/at-key.ts'
+import { keyNotFound } from '../core/errors.ts'
+import { isLive } from '../core/metadata.ts'
+import { bool, key, opt, param, seq } from '../wire/grammar.ts'
+import { data } from '../wire/reply.ts'
+import { defineVerb } from './verb.ts'
+import { viewText } from './view.ts'
+
+export const plookup = defineVerb({
+  name: 'plookup',
+  summary: 'Read a public record of any atSign through this atServer.',
+  grammar: seq(param('bypassCache', bool), opt('view', 'meta', 'all'), key()),
+  admits: ['owner'],
+  async run(p, ports) {
+    const wanted = makeAtKey({ scope: 'public', entity: p.key.entity, owner: p.key.owner })
+    if (wanted.owner === ports.self) {
+      const record = await ports.records.get(wanted.text)
+      if (record === undefined || !isLive(record.metadata, ports.clock.now())) throw keyNotFound(wanted.text)
+      return data(viewText(p.view, wanted.text, record.value, record.metadata))
+    }
+    const found = await ports.remote.plookup(wanted, { bypassCache: p.bypassCache ?? false })
+    if (found === undefined) throw keyNotFound(wanted.text)
+    return data(viewText(p.view, found.key, found.value, found.metadata))
+  },
+  examples: [
+    'plookup:phone@bob',
+    'plookup:all:first_name.wavi@bob',
+    'plookup:bypassCache:true:all:first_name.wavi@bob',
+  ],
+})

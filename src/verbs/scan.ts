@@ -1,0 +1,88 @@
+import { permits } from '../core/access.ts'
+import { type AtKey, parseAtKey } from '../core/at-key.ts'
+import { wireTime } from '../core/clock.ts'
+import { AtError, invalidSyntax } from '../core/errors.ts'
+import { isLive } from '../core/metadata.ts'
+import type { Pattern } from '../core/pattern.ts'
+import type { Session } from '../core/session.ts'
+import { anyOrder, bool, flag, integer, optionalAtSign, optionalWord, param, seq } from '../wire/grammar.ts'
+import { data } from '../wire/reply.ts'
+import { defineVerb, everyone, type Ports } from './verb.ts'
+
+/** Keys that `scan` keeps to itself (page 03, section 11): `_x`, and `public:__x`, unless asked; `public:_x` always. */
+function hidden(key: AtKey, showHidden: boolean): boolean {
+  if (key.scope === 'private' || key.scope === 'privatekey') return true
+  if (!key.entity.startsWith('_') || key.cached) return false
+  if (key.scope === 'public' && !key.entity.startsWith('__')) return true
+  return key.sharedWith === undefined && !showHidden
+}
+
+const isOthers = (session: Session, key: AtKey, self: string): boolean =>
+  session.identity.kind === 'peer'
+    ? key.sharedWith === session.identity.atSign && !key.cached && key.owner === self
+    : session.identity.kind === 'owner' || (key.scope === 'public' && !key.cached && !key.entity.startsWith('_'))
+
+/** Whether a key is listed for a session. Peers see what is shared with them, hidden or not. */
+function listed(key: AtKey, session: Session, self: string, showHidden: boolean): boolean {
+  if (!isOthers(session, key, self)) return false
+  if (session.identity.kind === 'owner') {
+    if (hidden(key, showHidden)) return false
+    return permits(session.identity, { op: 'read', key, verb: 'scan' }) === undefined
+  }
+  return true
+}
+
+/** The spelling for the caller: without its own name, or without `public:`. */
+function spelling(key: AtKey, session: Session): string {
+  if (session.identity.kind === 'owner') return key.text
+  return `${key.entity}${key.owner ?? ''}`
+}
+
+async function scanKeys(ports: Ports, session: Session, showHidden: boolean, matches: Pattern): Promise<string[]> {
+  const prefix = session.identity.kind === 'peer' ? `${session.identity.atSign}:` : undefined
+  const now = ports.clock.now()
+  const found: string[] = []
+  for await (const [text, metadata] of ports.records.entries(
+    session.identity.kind === 'owner' ? undefined : (prefix ?? 'public:'),
+  )) {
+    const key = parseAtKey(text)
+    if (!isLive(metadata, now) || !listed(key, session, ports.self, showHidden) || !matches(text)) continue
+    found.push(spelling(key, session))
+  }
+  return found
+}
+
+async function scanCommits(ports: Ports, session: Session, showHidden: boolean, matches: Pattern): Promise<unknown[]> {
+  if (session.identity.kind !== 'owner') throw new AtError('AT0401', 'scan:cl requires an authenticated connection')
+  const found: unknown[] = []
+  for await (const entry of ports.commits.entries()) {
+    if (!listed(parseAtKey(entry.key), session, ports.self, showHidden) || !matches(entry.key)) continue
+    const { key: atKey, operation, commitId, opTime } = entry
+    found.push({ atKey, operation, commitId, opTime: wireTime(opTime) })
+  }
+  return found
+}
+
+export const scan = defineVerb({
+  name: 'scan',
+  summary: 'List the keys that you may see, here or (as the owner) at another atServer.',
+  grammar: seq(
+    flag('cl'),
+    anyOrder(param('showHidden', bool, ['showhidden']), optionalAtSign('atSign'), param('page', integer(0))),
+    optionalWord('pattern'),
+  ),
+  admits: everyone,
+  async run(p, ports, { session }) {
+    const matches = p.pattern === undefined ? () => true : ports.pattern(p.pattern)
+    if (p.atSign !== undefined && p.atSign !== ports.self) {
+      if (p.cl) throw invalidSyntax("scan:cl can only scan this atSign's own commit log")
+      if (session.identity.kind !== 'owner') {
+        throw new AtError('AT0401', 'Scan to another atSign cannot be performed without auth')
+      }
+      return data(await ports.remote.scan(p.atSign, p.pattern))
+    }
+    const find = p.cl ? scanCommits : scanKeys
+    return data(JSON.stringify(await find(ports, session, p.showHidden ?? false, matches)))
+  },
+  examples: ['scan', 'scan wavi', 'scan:showhidden:true', 'scan:cl sc1', 'scan:showhidden:false:@bob:page:2 ^public:'],
+})

@@ -1,0 +1,42 @@
+import { invalidSyntax } from '../core/errors.ts'
+import { type Part, seq } from '../wire/grammar.ts'
+import { dataSpaced } from '../wire/reply.ts'
+import { defineVerb } from './verb.ts'
+
+/** Ids with data in this server; the access counters behind 5, 6, 8 and 10 and compaction (12 to 14) are not kept. */
+const known = [1, 2, 3, 4, 7, 9, 11, 15, 16, 17]
+/** Metrics that a pattern narrows down. */
+const filtered = new Set([3, 15])
+
+const ids: Part<{ ids?: number[]; pattern?: string }> = {
+  read(cursor, out) {
+    const match = /^:([1-9]\d{0,3}(?:,[1-9]\d{0,3})*)(?::(.+))?$/s.exec(cursor.text.slice(cursor.at))
+    if (match?.[1] === undefined) return
+    const list = [...new Set(match[1].split(',').map(Number))]
+    if (match[2] !== undefined && !(list.length === 1 && filtered.has(list[0] ?? 0))) {
+      throw invalidSyntax('only stats:3 and stats:15 take a regex')
+    }
+    out['ids'] = list
+    if (match[2] !== undefined) out['pattern'] = match[2]
+    cursor.at = cursor.text.length
+  },
+  write: (p) => (p.ids === undefined ? '' : `:${p.ids.join(',')}${p.pattern === undefined ? '' : `:${p.pattern}`}`),
+}
+
+export const stats = defineVerb({
+  name: 'stats',
+  summary: 'Numbers about this atServer: connections, last commit id, storage, notifications.',
+  grammar: seq(ids),
+  admits: ['owner'],
+  async run(p, ports) {
+    const pattern = p.pattern === undefined ? undefined : ports.pattern(p.pattern)
+    const elements: string[] = []
+    for (const id of p.ids ?? known) {
+      const metric = await ports.metric(id, pattern)
+      if (metric === undefined) throw invalidSyntax(`No metric with ID ${id}`)
+      elements.push(JSON.stringify({ id: String(id), name: metric.name, value: metric.value }))
+    }
+    return dataSpaced(`[${elements.join(', ')}]`)
+  },
+  examples: ['stats', 'stats:3', 'stats:3:.wavi', 'stats:1,2,16'],
+})

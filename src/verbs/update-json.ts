@@ -1,0 +1,89 @@
+import { type AtKey, parseAtKey } from '../core/at-key.ts'
+import { type AtError, invalidSyntax } from '../core/errors.ts'
+import { type MetadataChange, metadataTag, metadataTags, parseTagValue } from '../core/metadata.ts'
+
+/** What an `update` says, in either spelling. */
+export interface UpdateParams {
+  readonly nc?: true
+  readonly metadata: MetadataChange
+  readonly key: AtKey
+  readonly value: string
+}
+
+const bad = (reason: string): AtError => invalidSyntax(`invalid update:json document: ${reason}`)
+
+/** JSON names of the four asserted times (page 07, 4.3). */
+const timeMembers: Record<string, keyof MetadataChange> = {
+  createdAt: 'cAt',
+  updatedAt: 'uAt',
+  expiresAt: 'eAt',
+  availableAt: 'aAt',
+}
+
+type Json = Record<string, unknown>
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function readMetadata(document: Json): MetadataChange {
+  const change: Json = {}
+  for (const name of ['isPublic', 'isBinary', 'isEncrypted']) {
+    if (typeof document[name] !== 'boolean') throw bad(`metadata.${name} must be true or false`)
+  }
+  for (const [name, value] of Object.entries(document)) {
+    if (value === null || value === undefined || name === 'isPublic') continue
+    const time = Object.hasOwn(timeMembers, name) ? timeMembers[name] : undefined
+    if (time !== undefined && !(typeof value === 'string' && value.endsWith('Z'))) {
+      throw bad(`${name} must be UTC, as the update grammar requires`)
+    }
+    if (name === 'pubKeyHash' && isObject(value)) {
+      change['pubKeyHash'] = String(value['hash'])
+      change['hashingAlgo'] = String(value['hashingAlgo'] ?? value['algo'])
+      continue
+    }
+    const tag = time === undefined ? metadataTag(name) : metadataTags.find((candidate) => candidate.name === time)
+    // Members that the store derives by itself (version, status, refreshAt) may stand in a document and mean nothing.
+    if (tag === undefined) continue
+    const text = name === 'appMetadata' && isObject(value) ? toBase64Json(value) : String(value)
+    change[tag.name] = parseTagValue(tag, text)
+  }
+  return change as MetadataChange
+}
+
+const toBase64Json = (value: Json): string => Buffer.from(JSON.stringify(value)).toString('base64')
+
+function readKey(document: Json, isPublic: boolean): AtKey {
+  const parts = isObject(document['atKey']) ? document['atKey'] : { ...document, key: document['atKey'] }
+  const { key, sharedWith, sharedBy, namespace } = parts as Json
+  if (typeof key !== 'string' || key.length === 0) throw bad('atKey.key not supplied')
+  if (isPublic && typeof sharedWith === 'string') {
+    throw bad(`a key cannot be public and shared with ${sharedWith} at once`)
+  }
+  // The Dart builder puts the whole key into `atKey`; then nothing is added to it.
+  if (key.includes('@') || key.includes(':')) return parseAtKey(key)
+  const scope = isPublic ? 'public:' : typeof sharedWith === 'string' ? `${sharedWith}:` : ''
+  const name = typeof namespace === 'string' && namespace.length > 0 ? `${key}.${namespace}` : key
+  return parseAtKey(`${scope}${name}${typeof sharedBy === 'string' ? sharedBy : ''}`)
+}
+
+/**
+ * Reads the document of `update:json:` (page 03, section 5, and page 07, 4.3).
+ * @throws AtError AT0003 that names the member at fault
+ */
+export function readUpdateDocument(text: string, nc: boolean): UpdateParams {
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch {
+    throw bad('not JSON')
+  }
+  if (!isObject(document)) throw bad('not a JSON object')
+  const { metadata, value } = document
+  if (!isObject(metadata)) throw bad('metadata must be an object')
+  const change = readMetadata(metadata)
+  if (typeof value !== 'string' || value.length === 0 || /[\r\n\u0085\u2028\u2029]/.test(value)) {
+    throw invalidSyntax(
+      'invalid value: update:json requires a non-empty, single-line string, as the update grammar does',
+    )
+  }
+  const key = readKey(document, metadata['isPublic'] === true)
+  return { ...(nc ? { nc: true as const } : {}), metadata: change, key, value }
+}

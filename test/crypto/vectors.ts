@@ -1,0 +1,78 @@
+// Test vectors of the protocol pages. The private keys in here are published: they protect nothing.
+
+/** Page 02, section 16. */
+export const auth = {
+  challenge: '_0f6c1b9e-5d0e-4c57-9a54-2b8f4c1d7e31@alice:7b1d3f5a-2c4e-4f60-8a9b-1c2d3e4f5a6b',
+  cramSecret:
+    '2ce641cf88b30a6e1a852ca1ece715c0b6b200428026daa48bf1c9326403ca8af3e6e7890a65ba56cb24f0e55627a67e3dac4c59da787889ceff59f0af7bcf6b',
+  cramDigest:
+    '0bba9c3ef8eeb4fc2c0fe6a2e271d1906ca7663bb1be8a74fc1b6213eb1afd4a6ba72a110cb8833991af5d205261c494624a5defcc247b58c21b39a050679843',
+  rsaPublic:
+    'MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAypuwHo33eqgdkDaEenMMBXWeoSZhxj4CX9HMoIoHXjpGVmeYqD2QyZgfQO9H4/qYHw8dzIo9yrnIHVXGQGqaBGr5NSdwyWS3nr4SGYO6LBPjcZ150mG1N5AdpINzpLUn5z1nx32k5RECL08FFd3kbn5AES6kawzeIgAIXT6zINytYHw5nOgQ6GiGxqwSCGDxjp+nfz4M/SL0X5UbxdIcbtDLQfqPTKjLOodbtPELIo0AyWX1MWLkW4oQMktTj0DIAIcjkBewvdCOWZOlw8cr7QA1qLFA4BmE7CcOn3UilseSF3dAgHvegQz6/4cSNuZmx96DsxZm/oeOyhgb7RHc2QIDAQAB',
+  rsaPrivate:
+    'MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDKm7Aejfd6qB2QNoR6cwwFdZ6hJmHGPgJf0cygigdeOkZWZ5ioPZDJmB9A70fj+pgfDx3Mij3KucgdVcZAapoEavk1J3DJZLeevhIZg7osE+NxnXnSYbU3kB2kg3OktSfnPWfHfaTlEQIvTwUV3eRufkARLqRrDN4iAAhdPrMg3K1gfDmc6BDoaIbGrBIIYPGOn6d/Pgz9IvRflRvF0hxu0MtB+o9MqMs6h1u08QsijQDJZfUxYuRbihAyS1OPQMgAhyOQF7C90I5Zk6XDxyvtADWosUDgGYTsJw6fdSKWx5IXd0CAe96BDPr/hxI25mbH3oOzFmb+h47KGBvtEdzZAgMBAAECggEADVeH7ICAHdqjlRM8psJGtgv9yzI3hBIh8+S2lefLqRUrUUCh2TUHViR8rQ5UwfAxmPH/jgWYdhjFKHFf4cQN/7Z6UgQWivHlSZXN+VInA1oNQzZnMZxvjjN2UEFmbx/i0HkcXr2pCyXolUGd3cfD5XwjhJN5Y6HwSsribMmBNZZUmAy533QkL+kVKB9RiAbK0hWZR77SRhCnYFJxZAT3uPhSkUrXXCfOw+md4heD2V1gJoJMkX0rzw/bKpXdrEnAUKV9bz2PrVZjzAit0PR/iMIoJ8DJaGsyh6kLbiB8lnG65DH7djojGjqI2g8UIeANrDeNPdl5z0qmtmJLg5zRdQKBgQDrmH6OIeRhtX94GRYYwpQE4oE6OJxx0m9MTPKGegXANTvRnyZuqkmr6qwiDB940mAofxGfoywdBCnSpcNSlCwqJNMwoWxaii7+4dmxwtVs1z0rqtT0yGYGSagQLskPRyPRCiWGe288F0BZB79zsOemM52iljkfLEStI870+X4vPwKBgQDcJ8+uwI4OinLo/52CCo+3c3HOsknujlJySrjJEt7c/WkHEJ+ISLshYonzbG2kh/sV3rzyuSgMyi14RKKQNOky9kT/kDvr1FJXlYQFgTFOnwYnR9qvoxWIJ2pEOnWycplfiVKd8xRs2LUZH7SWGlcf3llZzXkcgz24cNG/4XcF5wKBgCyRpq9gvgG2Ai1IIaQBe1sJNoU7HG1z79YxYFgMUXYxG+XmA7E/ybwaIwI15OZIdiRzFXRru/apSPgun6rJmSlH2iQDBaqDJazWMQat4w46EbpnEO5V0ucxm/ejwil/vcjX8I1mYH6vr16oVpGeT9RjQ1j0rk21ZDCU65vwbuylAoGBALt8m/1ytofjmCCdL4IDhIjyo8UnSJcEVWpIAD4c9/azSLJfkbz6U4MG6/yGJomr1ES3v6nlzRm3RCncKaUtqjtgRzptltoro0Q7bIdTkq4l95OUOcTB2iBtkK4yKvGhbsRRqi4hSQ+5LeELgzshi3j0Xpt/xNhnXDSqv7XtSPOZAoGASjz6tO39XxK/KvtNR3OXGpZNAy/D//2rWSAgWyqT3y+wjC6JF1tW+Iix1OBxesocJXKI99CAJZx4G7+uUdk8dlnEnJVZNQ1O8EDKylCkw4GUHs/cNRop285qU/Jm42igjSf4bnXgtpGxzhcpT9StVLBVKwrN0lWP/aQgEfLoCTc=',
+  rsaSha256:
+    'CpX4Cg7VH8NDDO8xdz3XsxBlLOeYLjVYi7u9Na7je/OU4ZYTc+hequWDT5EmtPA09QJTldxFGDqPdytyJP6o3C3JCpUGGuNEa5G+7X4ctOipv0KKXrKP9qibeGcqU0AgHISdGi3ZZdsZZ7vAIaRZb6z1Kufo7pcAWxD4O9W52DdcuB2EFmyuBXG2V0fGYPvb/Pl+nrQ4kuV/krOBvwm4gISAj/Bmo1GiDl3e6M1btImwRVNWVyn+ZDV/Hqo0MTag/XfYjeshGM8U6F2x/S5XOzygIL7Xm/nYP/vrWk1+8TAvUa+I6S4U3fudHFxkvb9ZVfX2Ncfm50pNY+0+qljFBw==',
+  rsaSha512:
+    'be4Z7lYV+8HhtfT2C8+iXHkSZfMedQI0WoyRKSd8aEkKbQ34zaXcu7XmHYYHY/pCvVmekCIRmPHgQcl/xcSSNzZhcjE2dV2/t1/Yir3s9/dZApOqxggTb14hFD5YzIKkcYW4Y1GQJYwOgdrsGZd6GVWQcWdeoMddtG5XEWs5KW1hiLi7QLM7QJ6/evqUouoyxk5vlIINuJYhZc3cjilr71/KjU4rr05a2j9vTeameexkSMGOhfyY6PeYrdECtiS6yoeLizF4L0rNnlO0GYi9X43CgKaqq+QLnxjin+AtHYEpWfGwyPXe8TA9ET2UbgIDSuw9tV7yypLw2geH09wLpw==',
+  proof: '7b1d3f5a-2c4e-4f60-8a9b-1c2d3e4f5a6b',
+  proofSignature:
+    'Yf7c+FDi7evfYiz55hcfjA95BXw/EhQ/tQb1C8ZZuvNFS396Kr1t21NMk/MLMmG/9nfFP6NQZD4goWtq3ml9ylLSLWwO8pPhUJLzWH964v3CQRKxSf8gl8lD58nKznC3615qCcgV/W1ISkmtzjvOpLdGTB/G2X2SNTGZG3WyRhiReUHWtE7q0jy/Ox9XvjAmGnmQDYIms/E2/jsioW/JuHKB38oXrL8EkBQYFHhZTizxUAJRMKwW/Y3AwmvGNhvTDNAvIOQsSSBBu2MYaNv7vN3kq6N4QGloE0g6o40EYZhoZs7kOchjrk9WNnbE4JQtbGNEP4lkPzX3rHjGdfbLbQ==',
+  eccPublic:
+    '046c252d955dbec257368bb4c3c20d491b35c3bffeabd8b74bd4a2e68b2c1574ee12f8569a3335861b1b3d245a3abed4b8fd99587d3bb9e3a73b2bf120057e1299',
+  eccDigits:
+    '38df073da0df7ddb852b45a3a36ec10d53d738e39aeb98316a2a7148daf3deea5866577d0cd5076bfb1dbf8a20c4b1ae18b9647f7c176483cdf06bb6c5c7a91b',
+  eccSent:
+    'MzhkZjA3M2RhMGRmN2RkYjg1MmI0NWEzYTM2ZWMxMGQ1M2Q3MzhlMzlhZWI5ODMxNmEyYTcxNDhkYWYzZGVlYTU4NjY1NzdkMGNkNTA3NmJmYjFkYmY4YTIwYzRiMWFlMThiOTY0N2Y3YzE3NjQ4M2NkZjA2YmI2YzVjN2E5MWI=',
+  aesKey: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=',
+  aesHello: 'mvVs2kVClNui+JFh1iV8iw==',
+  aes16Chars: 'wqEyhR58qeeRyvsIvkoS5uBNZr5aqY/1tuaLIVjSJi0=',
+  aesEmoji: 'svFs30ksb08yU5xs2yhxhg==',
+  aesRsaPublic:
+    'v9lJ9GMj3p7rlPEbtUUex8kqRuwL6Nqj57fUcgmTDnxD9fyc9kvI/kn57HRhXOTumixlYE3wB0vr2tLGoJEQGwwHsdlFoeJuS6lFtpn3IQPGTi6uIRs24gbbWn87JHy1kDVZbMCeaarnpqKeXlNw/SdcWaBZ2isIfPBMBK8YoNGVFjwyYgyI3mAuNQftVo4Oa+QdXaQ+QfazSBbPVEl8szCL1+ibYEEDbCqNlXXdt1RZa38U6/iGpcs6QRQoAl2JXQzxZFyv7eTk98uydW2rn2i5ZLukhqOhPNR+dcpbZS1U8ogE8m7qZmDrQsBBMnfFdlJ80SKcMeQMVL/2Xju4mElAOMS0r7mvXzF4VycUtA8MOEKMguOYdQtpUyMnNW6qUty5BkAFT7hgP2/Zte/AHXv0tdjbhwjGCodkNC6SpRPuBDymRfbO8oePRy5hZjwyZqOUDyA4W3tTOdRt7MVpvlK3aequvLBM1Uj9sxCKeBNVCjQK9RnQqEVRtvA3y3Qf0TYIBoBoMrh+r3GQu0Npkg==',
+} as const
+
+/** Page 05, 1.14. */
+export const client = {
+  privateKey:
+    'MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDYEorZpKFE3fAMKFBifUsP2aBqOlvcTGAOwSNJt55Fzwe/W8HWTK/B3p03vtEYj3WGeRMfg2GZSuNqsDriJ9hMirI8Uc1DEQKRgQhWoi7YmhPA0vKpMbb73atJRP/i7mFHVZ8hV1imCWrmrDtxFfsluWLGlu3hDGmO6Cz2QdA9tWKGOz/78RVGqR8A5dA0zEHoLoxbcqD33/LwyF4ZLP68H8u546XtKymB/o3ctt+MLsn6gp+ZxA6MhKVyEBLExPvvDKjN5xdwrBdysUgJQrn5ggoi89ubm2+pRh9hq9NFyYDWDENPWbIb/VYd+jOgwsbWZhfbGd0LC4/NF7rAbM9jAgMBAAECggEAazyYqPfqChHUJ1SCwL7KWC18Tfx0xtso+Wmlp9p3tNHRWImjpEYfHKrtgFM112irvXetpABCmh/uym54avG3ihVz7Df1FYoFqk1N5CFN+rZNg2+ue4Zu+IXFkvGpxejlYs/90EBXgOA/rAhi3/c21Dwz57fUi9LrOL/GQNndDiJkM+9lg2fgGTBKahZMBOM8Dh4e5SflWr6sJlEDtXxgEVuirzWtDnll+RfHXx7IPxANosf+hafMkf7LVUIvq7VLOso/UXJjZ9mcwAgrGkf1ossU8G3evgq2P0ndgY818x2UYb+4V65uUiVuve+9QTft0k9Qsd87Te4IvU7WboK2YQKBgQDs5QGylD9UZZmRqQoN+len/uoNmk0ZZQ/eEcBJtUv9q4ITKM+ttXXyjM7P6Ua6P1bMJ84sJkDeYwjAO5GKjVVIlt9phuke2G4FfYQxoQvwJokh8k1HNOvBxPqxUUnuFsE2ZGGs7eUyEL7NY8c4mOHBbVehD6TcGIYT1YXuWUK8iwKBgQDpf6LZlh6/8Sk2pzRZghmL4Aar19bZzP4F8NNkusUdOmVN0ZEsZg/xmRIU8h1WATxyWVe9kFUIcs/NMPkOAJYSAv08SfQoVgbYWPfrnmsk+czhfPU6wWA7G0coZdH+GXx/JqiSYxoREESGRtPk4BNmlEntNPSb2Q6p++LOE6HbiQKBgQCmHaAnHZWbFPOvFJ4cVyQIhdSSXVUbLacGzePMy/jRlObNkJyw7sIap2qOmMIj8C5pUrBcfSaXy1JjmmHgimL3V/SqBxSJsLLV3sJIGupIKH2Y9FQETrPTWNGCbcIt1n7+KT3lCZzikqN5WzJkGbCU9puwMUwlmnzKg7w6+xS1KQKBgQC+ExWY9DhB3WnEQKY/usVa9NnZZ1FRaSrb4SfkFpnA6jlu+Iqpzsdpz0ZF4LV6vnTbTNk8ydI+l1+LVDNZb6a6MM6+FiF3+FeIJBxlJEdqCSL754Gk+6d/Vfw96Wzg4RRUWT7eM2gTvd9aQyvYY4PHfC0VuIbqmu3x98awJJEcqQKBgCG8odSBJyxpNOCNP4negTm37jxUVspfgGm+LQIxjWZqR8p8VJt5XMhszWEdFrNrdYVS8y5B36hCV1MSUKJ8UvvSmtsNkzLNexLCXuXyYPbmTmIZe/Oa24o1O1NQeFgLYRGNdfwQ/hFh8cnflzAuZNUWfhDatwKlteZvd6di09To',
+  publicKey:
+    'MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2BKK2aShRN3wDChQYn1LD9mgajpb3ExgDsEjSbeeRc8Hv1vB1kyvwd6dN77RGI91hnkTH4NhmUrjarA64ifYTIqyPFHNQxECkYEIVqIu2JoTwNLyqTG2+92rSUT/4u5hR1WfIVdYpglq5qw7cRX7Jblixpbt4Qxpjugs9kHQPbVihjs/+/EVRqkfAOXQNMxB6C6MW3Kg99/y8MheGSz+vB/LueOl7Sspgf6N3LbfjC7J+oKfmcQOjISlchASxMT77wyozecXcKwXcrFICUK5+YIKIvPbm5tvqUYfYavTRcmA1gxDT1myG/1WHfozoMLG1mYX2xndCwuPzRe6wGzPYwIDAQAB',
+  fingerprint: 'f838627a6a0b05b24005a86ee609ba83',
+  sha512:
+    '2e76355c1af04fac4dc8aefde3ea61852589ea070eba2f8e277b963ab791569a9fb0d5042342123124fb7d838e6c9f62ebc2b2332648be5ead00c0235368f272',
+  wrapped:
+    'JLIXUgfV4HgpLvAc1phpiulHBUzaUwExojylByfUJksyQMD8V3yhzIl2/KTGz5JIBxsm3qrhfAjYsBsaQIPlAnSLTDja1gUS1rBE98a7np6xImo+V44oqdlEBWsJgJaQDoNQPSO0qlJUoCWv2tHyBay6mbJagMCBF8YleVyXg7FBl1yweDh3lrFdmJHD4VIuT08md4wzKwXM4OquH0ruviLRRx2o4/IqVxAN7OFZEd4f+hIVtuTvjFJXoy2D87hSpA12Vsf7WpY001eEy4nrmeE2s4ptgZCTBApVfeDTs2BgqUvSoxKiMehenH2b0UjJNXyx4tnXA24MSR1GU+Z7Jw==',
+  dataSignature:
+    'YnbVffWL6fdh2MkucYhmiqHzG6bVRUhpB9MCNpkNzEGuXiSty3HhnFbRsBJ9njPEXshutyTnkr6LMSqQMcVEPRvrDNqhANBhyOH/BuYLlD2AuAc+gwXnUOplVYMfDGbrYh+Fm59ZzBNIv4ez8YHo/oyKPkrvJvTImqH0hN5y2Vlu467z2eB7GtG2wNch3yo4k4Jaa0OSkOC3IyFjOQp8/H5hx8fXhCzqbiKxaFDHJdm5dYTfietWcMF+Ky1xImtFE+1nJ1e4Z7fXT6CKrwDYq+EiP/o+nvkhpYiokCcDr6xx8C736SMSPAbJ/O/CRtWAdyzZtEXUBzUYww1U667QBQ==',
+  aesKey: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=',
+  iv: '8PHy8/T19vf4+fr7/P3+/w==',
+  wrappingIv: '/////////////////////w==',
+} as const
+
+/** Page 05, 1.14: plain text, then under the zero IV, `iv` and `wrappingIv`. */
+export const ciphertexts = [
+  ['21.5', 'wKEugyZFk9yl/5Zm0SJ7jA==', 'oDHjuC+ajMdWZepYTD5vGA==', '26jKKECrfNZfix13UYNb4g=='],
+  ['', '4oAQpjpZj8C544p6zT5nkA==', 'ghDdnTOGkNtKefZEUCJzBA==', '+Yn0DVy3YMpDlwFrTZ9H/g=='],
+  [
+    '0123456789abcdef',
+    'wqEyhR58qeeRyvsIvkoS5uBNZr5aqY/1tuaLIVjSJi0=',
+    'ojH/vhejtvxiUIc2I1YGctpPa1DhOiTRfrdFMVpnlp4=',
+    '2ajWLniSRu1rvnAZPusyiOKAEKY6WY/AueOKes0+Z5A=',
+  ],
+  [
+    '{"t":21.5,"u":"°C"}',
+    'ibJ0lBB7rv6c37gf/xRVQkAeVNNGtZPpqvqXPUTOOjE=',
+    '6SK5rxmkseVvRcQhYghB1nocWT39JjjNYqtZLUZ7ioI=',
+    'kruQP3aVQfRmqzMOf7V1LELTIssmRZPcpf+WZtEie4w=',
+  ],
+] as const
+
+/** Page 08, section 18. */
+export const bound = {
+  token: 'pol1.eyJ2IjoiQGJvYiIsIm4iOiI3YjFkM2Y1YS0yYzRlLTRmNjAtOGE5Yi0xYzJkM2U0ZjVhNmIifQ==',
+  signature:
+    'NMPekHlLbFxvFRrTJ/an5fQCvbkO4tMhmklIJG3IjQLIGCZvGanduqysQYX1jkhf0m/xJ+RFMs6tnCaQog6ugaZFgu8c6a9tbKlGI2FMx+ImOXzwDgdzLUbPIH3yWN7BeLLlBGyxUsnU2blpUwBAzElvpezB5/SoAeWetlZbNj6Qu6DH/T19/kK0+R4jXjAwBhMSqc2UrDHZ+OpRv9hVw1gmA+d5ASmZITj02jnXrovv/tM8Aha1jAJcPN+cxWSb6NzMg14tQ/jPRiH27Dvdev1WWDIbCg1LWCknEgEkJmIBrnF7PspUNVYkZAZoUuUdtFVe0uQjew8pXygxHGly2Q==',
+  tokenWithAlgorithm:
+    'pol1.eyJ2IjoiQGJvYiIsIm4iOiI3YjFkM2Y1YS0yYzRlLTRmNjAtOGE5Yi0xYzJkM2U0ZjVhNmIiLCJhbGciOiJtbC1kc2EtNjUifQ==',
+} as const
