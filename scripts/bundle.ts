@@ -35,14 +35,25 @@ const levelBesideBundle: Plugin = {
  * Each becomes an empty module: the bundle is read at every start, from a memory card.
  */
 const leftOut: readonly (readonly [folder: string, files: string, reason: string])[] = [
-  ['node-forge/lib', 'aesCipherSuites|ed25519|kem|pbe|pkcs12|pkcs7|pkcs7asn1|rc2|ssh|tls', 'certificates are issued, no more'],
-  ['systeminformation/lib', 'audio|bluetooth|bluetoothVendors|docker|dockerSocket|graphics', 'a board has none to watch'],
+  [
+    'node-forge/lib',
+    'aesCipherSuites|ed25519|kem|pbe|pkcs12|pkcs7|pkcs7asn1|rc2|ssh|tls',
+    'certificates are issued, no more',
+  ],
+  [
+    'systeminformation/lib',
+    'audio|bluetooth|bluetoothVendors|docker|dockerSocket|graphics',
+    'a board has none to watch',
+  ],
   ['systeminformation/lib', 'printer|usb|virtualbox', 'a board has none to watch'],
   ['mqtt/build/lib/connect', 'socks', 'an MQTT broker is on the same network'],
   ['worker-timers/build/es5', 'bundle', 'timers for browsers'],
 ]
 const leftOutFiles = new RegExp(
-  leftOut.map(([folder, files]) => `node_modules/${folder}/(?:${files})\\.js$`).join('|').replaceAll('/', '[\\\\/]'),
+  leftOut
+    .map(([folder, files]) => `node_modules/${folder}/(?:${files})\\.js$`)
+    .join('|')
+    .replaceAll('/', '[\\\\/]'),
 )
 
 /** Empties what `leftOut` lists, and gives `readable-stream`, a copy of Node's streams, its original back. */

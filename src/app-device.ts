@@ -93,7 +93,7 @@ export async function startDeviceBridge(
   const client = await connectAtClient({ atSign: server.atSign, keys, connect: async () => server.connect(), clock })
   const { bridge: settings, health } = config
   try {
-    const rules = health.enabled ? [...settings.rules, ...healthRules(health.topic, ['self'])] : settings.rules
+    const rules = health.enabled ? [...settings.rules, ...healthRules(health.topic, health.recipients)] : settings.rules
     const bridge = await startBridge({
       config: { ...settings, rules },
       client,

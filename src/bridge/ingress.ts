@@ -1,6 +1,7 @@
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError, type ErrorCode } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
 import { bounds } from './bounds.ts'
 import { createLanes } from './lanes.ts'
 import { type Mapping, map, type Problem, type Reading } from './mapping.ts'
@@ -17,12 +18,6 @@ export interface BridgeClient {
   put(key: string, value: string, options?: { ttl?: number; ttr?: number }): Promise<number>
   /** Queues a notification; resolves with its id once it is on flash. `ttln` in milliseconds. */
   notify(key: string, value: string, options?: { ttln?: number }): Promise<string>
-}
-
-/** Log of the bridge; pino fits. */
-export interface Log {
-  info(data: object, text: string): void
-  warn(data: object, text: string): void
 }
 
 /** Counters since the start. `received` and `ignored` are messages, the others readings, one for each rule that takes a message. */
@@ -90,7 +85,11 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
       counters[await lanes.run(reading.key, () => store(reading))]++
     } catch (cause) {
       counters.failed++
-      log.warn({ rule: reading.rule.index, key: reading.key, err: cause }, 'a reading could not be stored')
+      log('warn', 'a reading could not be stored', {
+        rule: reading.rule.index + 1,
+        key: reading.key,
+        reason: reasonOf(cause),
+      })
       throw cause
     }
   }
@@ -109,6 +108,8 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
     stats: () => ({ ...counters }),
   }
 }
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
 const prefixOf = (recipient: string): string => (recipient === 'self' ? '' : `${recipient}:`)
 
@@ -148,7 +149,7 @@ function createComplaints(clock: Clock, log: Log): (problem: Problem) => void {
     if (recent) last.silent++
     else {
       rules.set(rule.index, { at: now, silent: 0 })
-      log.warn({ rule: rule.index, since: last?.silent ?? 0 }, message)
+      log('warn', message, { rule: rule.index + 1, unsaid: last?.silent ?? 0 })
     }
   }
 }

@@ -85,7 +85,8 @@ function table(rows: ReadonlyMap<string, Row>): string {
 }
 
 function instructions(program: string, folder: string, mqttPort: number): string {
-  const net = `-n ${relative(process.cwd(), folder) || '.'}`
+  const near = relative(process.cwd(), folder)
+  const net = `-n ${near === '' || near.startsWith('..') ? folder : near}`
   const key = `temperature.kitchen.sensors${device}`
   return [
     'Try in another terminal:',
@@ -177,6 +178,8 @@ async function watch(client: AtClient, signal: AbortSignal, screen: ReturnType<t
   const rows = new Map<string, Row>()
   for await (const { key, value, problem } of client.monitor({ signal })) {
     const name = key.slice(key.indexOf(':') + 1)
+    // The pair key that opens the readings is announced too; it is not one of them.
+    if (name.startsWith('shared_key@')) continue
     rows.set(name, rowOf(problem ?? value ?? '', Date.now(), (rows.get(name)?.count ?? 0) + 1))
     screen.show(rows, name)
   }

@@ -5,6 +5,7 @@ import { addDeviceCommands } from './device.ts'
 import { ExitError, type Io } from './io.ts'
 import { addNetworkCommand } from './network.ts'
 import { addNotificationCommands } from './notifications.ts'
+import { addPkamCommand } from './pkam.ts'
 import { addRecordCommands } from './records.ts'
 import { addStatusCommand } from './status.ts'
 
@@ -28,6 +29,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   addRecordCommands(program, io)
   addNotificationCommands(program, io)
   addStatusCommand(program, io)
+  addPkamCommand(program, io)
   // Subcommands do not inherit these two by themselves.
   for (const command of program.commands) {
     command.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err })

@@ -101,11 +101,10 @@ export function createSession(options: SessionOptions): Session {
     },
     request,
     async repeatable(line) {
-      const before = link
       try {
         return await request(line)
       } catch (error) {
-        if (!isLoss(error) || closed || (before === undefined && link === undefined)) throw error
+        if (!isLoss(error) || closed) throw error
         return request(line)
       }
     },

@@ -61,11 +61,14 @@ const anAtSign = "an atSign in quotes, such as '@device'"
 export const atSign = leaf(anAtSign, readAtSign)
 
 /** A map from atSigns to something. */
-export const byAtSign = <V extends v.GenericSchema>(value: V) =>
-  v.record(
-    v.pipe(v.string(), judged<string, AtSign>(anAtSign, readAtSign)),
-    value,
-    'expected a map from atSigns to addresses',
+export const byAtSign = <O>(value: v.GenericSchema<unknown, O>) =>
+  v.pipe(
+    v.record(
+      v.pipe(v.string(), judged<string, AtSign>(anAtSign, readAtSign)),
+      value,
+      'expected a map from atSigns to addresses',
+    ),
+    v.transform((entries) => entries as Readonly<Record<AtSign, O>>),
   )
 
 /** An atSign or one of the words. */

@@ -45,7 +45,8 @@ export async function loadConfig({ file, env = process.env, flags = {}, check }:
   const asked = fromFlags(flags, tree)
   const text = file === undefined ? '' : await readText(file)
   const overrides = [...given.overrides, ...asked.overrides]
-  return assemble({ text, file, overrides, problems: [...given.problems, ...asked.problems], check })
+  const problems = [...given.problems, ...asked.problems]
+  return assemble({ text, file, overrides, problems, check, underSystemd: env['JOURNAL_STREAM'] !== undefined })
 }
 
 /**
@@ -53,7 +54,7 @@ export async function loadConfig({ file, env = process.env, flags = {}, check }:
  * @throws ConfigError with every problem found
  */
 export const parseConfig = (text: string, fileName: string, check?: Check): Config =>
-  assemble({ text, file: fileName, overrides: [], problems: [], check })
+  assemble({ text, file: fileName, overrides: [], problems: [], check, underSystemd: false })
 
 async function readText(file: string): Promise<string> {
   try {
@@ -70,9 +71,10 @@ interface Parts {
   readonly overrides: readonly Override[]
   readonly problems: readonly string[]
   readonly check: Check | undefined
+  readonly underSystemd: boolean
 }
 
-function assemble({ text, file, overrides, problems, check }: Parts): Config {
+function assemble({ text, file, overrides, problems, check, underSystemd }: Parts): Config {
   const source = readSource(text)
   if ('message' in source) throw new ConfigError([`${file}:${source.line}: ${source.message}`, ...problems])
   const word = describe(source, file, overrides)
@@ -88,16 +90,16 @@ function assemble({ text, file, overrides, problems, check }: Parts): Config {
   const sentences = [...problems, ...found.map(word)]
   if (sentences.length > 0 || !result.success) throw new ConfigError(sentences)
 
-  const config = complete(result.output)
+  const config = complete(result.output, underSystemd)
   const objections = check?.(config) ?? []
   if (objections.length > 0) throw new ConfigError(objections.map(word))
   return config
 }
 
-function complete(given: v.InferOutput<typeof settings>): Config {
+function complete(given: v.InferOutput<typeof settings>, underSystemd: boolean): Config {
   const { atSign, dataDir, bridge } = given
   const keys = bridge.keys ?? join(dataDir, 'keys', `@${bareName(atSign)}_key.atKeys`)
-  return { ...given, bridge: { ...bridge, keys } }
+  return { ...given, bridge: { ...bridge, keys }, underSystemd }
 }
 
 const toFinding = (issue: v.BaseIssue<unknown>): Finding => ({

@@ -24,7 +24,7 @@ export const defaults = (hostname: string) => ({
     broker: { host: '127.0.0.1', port: 1883, username: undefined, passwordFile: undefined },
     rules: [],
   },
-  health: { enabled: true, interval: '10s', topic: 'atedge/host' },
+  health: { enabled: true, interval: '10s', topic: 'atedge/host', recipients: ['self'] },
   log: { level: 'info' },
 })
 
@@ -53,20 +53,19 @@ const threshold = is.leaf('a number above 0', (value) =>
   typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : undefined,
 )
 
+const recipients = v.pipe(
+  v.array(is.atSignOr('self', 'public'), 'expected a list of recipients'),
+  v.minLength(1, 'expected at least one recipient'),
+  v.maxLength(100, 'expected at most 100 recipients'),
+)
+
 const rule = is.section({
   topic: is.text('an MQTT topic filter such as zigbee2mqtt/+device'),
   key: is.text('the name of a record such as temperature.{device}'),
   value: optional(is.text('a path into the JSON payload such as $.temperature')),
   unit: optional(is.text('a unit such as °C', /^[^\p{C}]{1,32}$/u)),
   format: v.optional(is.oneOf('json', 'raw'), 'json'),
-  recipients: v.optional(
-    v.pipe(
-      v.array(is.atSignOr('self', 'public'), 'expected a list of recipients'),
-      v.minLength(1, 'expected at least one recipient'),
-      v.maxLength(100, 'expected at most 100 recipients'),
-    ),
-    ['self'],
-  ),
+  recipients: v.optional(recipients, ['self']),
   update: v.optional(is.flag, true),
   notify: v.optional(is.flag, false),
   ttl: optional(is.duration(' of at least 1s', 1_000)),
@@ -116,6 +115,7 @@ export const settings = is.section({
     enabled: is.flag,
     interval: is.duration(' of at least 1s', 1_000),
     topic,
+    recipients,
   }),
   log: is.section({ level: is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent') }),
 })
@@ -128,6 +128,8 @@ type Settings = v.InferOutput<typeof settings>
  */
 export interface Config extends Omit<Settings, 'bridge'> {
   readonly bridge: Settings['bridge'] & { readonly keys: string }
+  /** Output goes to the journal of systemd, which stamps lines by itself. Told by the environment alone. */
+  readonly underSystemd: boolean
 }
 
 /** A finding about one setting. */

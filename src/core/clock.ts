@@ -18,7 +18,8 @@ export const systemClock: Clock = {
   after(ms, task) {
     let timer: NodeJS.Timeout
     const wait = (left: number): void => {
-      timer = left > longestTimer ? setTimeout(wait, longestTimer, left - longestTimer) : setTimeout(task, Math.max(left, 0))
+      timer =
+        left > longestTimer ? setTimeout(wait, longestTimer, left - longestTimer) : setTimeout(task, Math.max(left, 0))
       timer.unref()
     }
     wait(ms)

@@ -77,7 +77,12 @@ export function wrapKey(publicKey: string, aesKey: string): string {
   const key = rsaPublicKey(publicKey)
   if (key === undefined) throw new Error('the public key is not base64 of the SPKI DER of an RSA key')
   readKey(aesKey)
-  return publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, Buffer.from(aesKey, 'latin1')).toString('base64')
+  try {
+    const wrapped = publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, Buffer.from(aesKey, 'latin1'))
+    return wrapped.toString('base64')
+  } catch (cause) {
+    throw new Error('the public key cannot encrypt: it is too small or not a real one', { cause })
+  }
 }
 
 /**

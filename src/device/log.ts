@@ -1,4 +1,4 @@
-import { pino } from 'pino'
+import { type LoggerOptions, pino } from 'pino'
 import type { Log, LogLevel } from '../core/log.ts'
 
 /** journald priorities of pino's levels: what `SyslogLevelPrefix=yes` reads in front of a line. */
@@ -19,13 +19,13 @@ const journal = {
  * @param underSystemd lines carry a journald priority instead of a time of their own
  */
 export function createLog(level: LogLevel | 'silent' | 'trace' | 'fatal', underSystemd: boolean): Log {
-  const options = {
+  const options: LoggerOptions = {
     level,
-    base: undefined,
-    serializers: { error: pino.stdSerializers.err },
-    ...(underSystemd ? { timestamp: false as const } : {}),
+    base: null,
+    serializers: { error: (error: unknown) => (error instanceof Error ? pino.stdSerializers.err(error) : error) },
+    ...(underSystemd ? { timestamp: false } : {}),
   }
-  const logger = underSystemd ? pino(options, { ...journal }) : pino(options, pino.destination({ dest: 2, sync: true }))
+  const logger = pino(options, underSystemd ? { ...journal } : pino.destination({ dest: 2, sync: true }))
   return (at, message, members = {}) => {
     if (logger.isLevelEnabled(at)) logger[at](members, message)
   }

@@ -136,10 +136,13 @@ export async function openDatabase(directory: string, options: { create: boolean
     keys: (range) => each(() => db.keys(bounds(range))),
     snapshot: () => db.snapshot(),
     async batch(operations, sync) {
-      const batch = operations.map(({ key, value }) =>
-        value === undefined ? { type: 'del' as const, key } : { type: 'put' as const, key, value },
-      )
-      await db.batch(batch, { sync })
+      // Twice as fast as an array of operations, which abstract-level copies one by one.
+      const batch = db.batch()
+      for (const { key, value } of operations) {
+        if (value === undefined) batch.del(key)
+        else batch.put(key, value)
+      }
+      await batch.write({ sync })
     },
     ready: () => reopening,
     async reopen() {

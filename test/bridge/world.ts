@@ -122,7 +122,9 @@ export async function startWorld(parts: {
       }
       return listenTcp({ host: '127.0.0.1', port: 0, onConnection: seen })
     },
-    log: { info: () => undefined, warn: (_data, text) => log.add(text) },
+    log: (level, message) => {
+      if (level === 'warn') log.add(message)
+    },
     autoNotify: parts.autoNotify ?? true,
   })
   onTestFinished(() => bridge.close())
@@ -131,7 +133,12 @@ export async function startWorld(parts: {
 
 /** A real MQTT client, ended when the test ends. It does not connect again unless asked to. */
 export async function sensor(url: string, options: IClientOptions = {}): Promise<MqttClient> {
-  const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, queueQoSZero: false, protocolVersion: 4, ...options })
+  const client = await mqtt.connectAsync(url, {
+    reconnectPeriod: 0,
+    queueQoSZero: false,
+    protocolVersion: 4,
+    ...options,
+  })
   client.on('error', () => undefined)
   onTestFinished(() => client.endAsync(true))
   return client

@@ -90,7 +90,7 @@ describe('who may do what', () => {
     [{ '*': 'r' }, 'x.buzz@alice', 'r'],
     [{ __manage: 'rw' }, 'x.__manage@alice', ''],
     [{ __manage: 'rw' }, 'x@alice', ''],
-    [{ constructor: 'rw' }, 'x.constructor@alice', 'rw'],
+    [{ constructor: 'rw' as const }, 'x.constructor@alice', 'rw'],
     [{ wavi: 'rw' }, 'x.constructor@alice', ''],
     [{ wavi: 'rw' }, 'x.__proto__@alice', ''],
     [{ '*': 'r' }, 'x.*@alice', 'r'],
@@ -129,10 +129,7 @@ describe('a refusal', () => {
 
   test('of a write asks for a login', () => {
     for (const who of [callers['anyone'], callers['@bob']] as Identity[]) {
-      expect(refusal(who, 'write', '@bob:phone@alice')).toEqual([
-        'AT0401',
-        'Command cannot be executed without auth',
-      ])
+      expect(refusal(who, 'write', '@bob:phone@alice')).toEqual(['AT0401', 'Command cannot be executed without auth'])
     }
   })
 })
@@ -165,14 +162,26 @@ describe('an exchange between two atSigns (page 07, 16.3)', () => {
     ['in: a text for us', { messageType: 'text', owner: undefined }, 'allowed'],
     ['in: for another', { recipient: '@carol' }, 'AT0009 Notification from @bob is for @carol, not @alice'],
     ['in: for nobody', { recipient: undefined }, 'AT0009 Notification from @bob is for no atSign, not @alice'],
-    ['in: a text for another', { messageType: 'text', recipient: '@carol' }, 'AT0009 Notification from @bob is for @carol, not @alice'],
+    [
+      'in: a text for another',
+      { messageType: 'text', recipient: '@carol' },
+      'AT0009 Notification from @bob is for @carol, not @alice',
+    ],
     ['in: no owner', { owner: undefined }, 'AT0009 Notification from @bob is of a key with no sharedBy'],
     ['in: of another', { owner: '@eve' }, 'AT0009 @eve is not authorized to send notification as @bob'],
     ['in: of ours', { owner: '@alice' }, 'AT0009 @alice is not authorized to send notification as @bob'],
     ['out: of ours', { direction: 'out', recipient: '@bob', owner: '@alice' }, 'allowed'],
     ['out: a text', { direction: 'out', recipient: '@bob', owner: undefined, messageType: 'text' }, 'allowed'],
-    ['out: of another', { direction: 'out', recipient: '@bob', owner: '@bob' }, 'AT0009 @bob is not authorized to send notification as @alice'],
-    ['out: no owner', { direction: 'out', recipient: '@bob', owner: undefined }, 'AT0009 Notification from @alice is of a key with no sharedBy'],
+    [
+      'out: of another',
+      { direction: 'out', recipient: '@bob', owner: '@bob' },
+      'AT0009 @bob is not authorized to send notification as @alice',
+    ],
+    [
+      'out: no owner',
+      { direction: 'out', recipient: '@bob', owner: undefined },
+      'AT0009 Notification from @alice is of a key with no sharedBy',
+    ],
   ])('%s', (_, change, verdict) => {
     expect(judged(change)).toBe(verdict)
   })

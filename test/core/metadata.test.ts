@@ -77,7 +77,11 @@ describe('metadata tags on the wire', () => {
   })
 
   test.each(every)('%s cannot be given twice', (name, text) => {
-    expect(refusal(() => parse(`:${name}:${text}:ttl:1:${name.toUpperCase()}:${text}`.replace(/^:ttl:60000:ttl:1/, ':ttl:1')))).toEqual({
+    expect(
+      refusal(() =>
+        parse(`:${name}:${text}:ttl:1:${name.toUpperCase()}:${text}`.replace(/^:ttl:60000:ttl:1/, ':ttl:1')),
+      ),
+    ).toEqual({
       code: 'AT0003',
       message: `${name} is given twice`,
     })
@@ -233,12 +237,24 @@ describe('times after a write (page 07, section 5)', () => {
     ['ttl:0', { ttl: 0 }, { ...kept, expiresAt: undefined, ttl: 0 } as unknown as Metadata],
     ['ttb:n', { ttb: 500 }, { ...kept, availableAt: now + 500, ttb: 500 }],
     ['ttb:0', { ttb: 0 }, { ...kept, availableAt: now, ttb: 0 }],
-    ['ttb:n with ttl:n', { ttb: 500, ttl: 60_000 }, { ...kept, availableAt: now + 500, ttb: 500, expiresAt: now + 60_500, ttl: 60_000 }],
+    [
+      'ttb:n with ttl:n',
+      { ttb: 500, ttl: 60_000 },
+      { ...kept, availableAt: now + 500, ttb: 500, expiresAt: now + 60_500, ttl: 60_000 },
+    ],
     ['eAt:t without ttl', { eAt: t }, { ...kept, expiresAt: t, ttl: t - now }],
-    ['eAt:t behind the write', { eAt: now - 5 }, { ...kept, expiresAt: now - 5, ttl: undefined } as unknown as Metadata],
+    [
+      'eAt:t behind the write',
+      { eAt: now - 5 },
+      { ...kept, expiresAt: now - 5, ttl: undefined } as unknown as Metadata,
+    ],
     ['eAt:t with ttl:n', { eAt: t, ttl: 60_000 }, { ...kept, expiresAt: t, ttl: 60_000 }],
     ['eAt:t with ttl:0', { eAt: t, ttl: 0 }, { ...kept, expiresAt: t, ttl: 0 }],
-    ['eAt:t with aAt ahead', { eAt: t, aAt: t - 50 }, { ...kept, expiresAt: t, ttl: 50, availableAt: t - 50, ttb: t - 50 - now }],
+    [
+      'eAt:t with aAt ahead',
+      { eAt: t, aAt: t - 50 },
+      { ...kept, expiresAt: t, ttl: 50, availableAt: t - 50, ttb: t - 50 - now },
+    ],
     ['eAt:t with uAt', { eAt: t, uAt: now - 100 }, { ...kept, updatedAt: now - 100, expiresAt: t, ttl: t - now + 100 }],
     ['aAt:t without ttb', { aAt: t }, { ...kept, availableAt: t, ttb: t - now }],
     ['aAt:t in the past', { aAt: old }, { ...kept, availableAt: old, ttb: undefined } as unknown as Metadata],
@@ -347,8 +363,29 @@ describe('metadata in a reply', () => {
     const full = merge(undefined, { ...asChange, ttb: 5, ttr: 60, uAt: timeMs })
     const view = metadataView(full)
     expect(Object.keys(view)).toEqual([
-      ...['createdBy', 'updatedBy', 'createdAt', 'updatedAt', 'availableAt', 'expiresAt', 'refreshAt', 'status', 'version'],
-      ...['ttl', 'ttb', 'ttr', 'ccd', 'isBinary', 'isEncrypted', 'dataSignature', 'sharedKeyEnc', 'pubKeyCS', 'pubKeyHash'],
+      ...[
+        'createdBy',
+        'updatedBy',
+        'createdAt',
+        'updatedAt',
+        'availableAt',
+        'expiresAt',
+        'refreshAt',
+        'status',
+        'version',
+      ],
+      ...[
+        'ttl',
+        'ttb',
+        'ttr',
+        'ccd',
+        'isBinary',
+        'isEncrypted',
+        'dataSignature',
+        'sharedKeyEnc',
+        'pubKeyCS',
+        'pubKeyHash',
+      ],
       ...['encoding', 'encKeyName', 'encAlgo', 'ivNonce', 'skeEncKeyName', 'skeEncAlgo', 'immutable', 'appMetadata'],
     ])
     expect(view).toMatchObject({

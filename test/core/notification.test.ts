@@ -27,7 +27,7 @@ test('a notification is written in the one form of page 07, 17.3', () => {
       '"epochMillis":1790000000000,"messageType":"MessageType.key","isEncrypted":false,"metadata":{"ttr":null,"ttl":null,' +
       '"ttb":null,"sharedKeyEnc":null,"pubKeyCS":null,"dataSignature":null,"encKeyName":null,"encAlgo":null,' +
       '"ivNonce":null,"skeEncKeyName":null,"skeEncAlgo":null,"availableAt":"null",' +
-      '"expiresAt":"2026-09-21 13:28:20.000Z","pubKeyHash":null,"appMetadata":null}}',
+      '"expiresAt":"2026-09-21 14:28:20.000Z","pubKeyHash":null,"appMetadata":null}}',
   )
 })
 

@@ -160,6 +160,12 @@ describe('wrapped keys', () => {
     expect(() => unwrapKey(client.privateKey, wrapped)).toThrow('the wrapped key was not made for this key pair')
   })
 
+  test('a public key that is too small is named', () => {
+    // SPKI of a modulus of 64 bits: well-formed, and a peer may publish whatever it likes.
+    const tiny = 'MCQwDQYJKoZIhvcNAQEBBQADEwAwEAIJAMWhMnLS4nMzAgMBAAE='
+    expect(() => wrapKey(tiny, aesKey)).toThrow('the public key cannot encrypt')
+  })
+
   test('malformed arguments are named', () => {
     expect(() => wrapKey('AAAA', aesKey)).toThrow('the public key')
     expect(() => wrapKey(client.publicKey, 'AAAA')).toThrow('the AES key')

@@ -1,0 +1,166 @@
+import { randomUUID } from 'node:crypto'
+import { type AtKey, keyKind, makeAtKey, parseAtKey } from '../core/at-key.ts'
+import { type AtSign, parseAtSign } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
+import { AtError } from '../core/errors.ts'
+import { formatMetadata, type MetadataChange } from '../core/metadata.ts'
+import type { AtKeys } from '../crypto/keys-file.ts'
+import { replyData } from '../wire/link.ts'
+import { type Monitor, startMonitor } from './monitor.ts'
+import { createOpener, type ShownMetadata } from './open.ts'
+import { createPairKeys } from './pair-keys.ts'
+import { seal } from './seal.ts'
+import { createSession } from './session.ts'
+import type { AtClient, Connect, NotifyOptions } from './types.ts'
+
+export type { AtClient, Connect, NotifyOptions, PutOptions, ReadRecord, ReceivedNotification } from './types.ts'
+
+export interface AtClientOptions {
+  readonly atSign: AtSign
+  readonly keys: AtKeys
+  readonly connect: Connect
+  readonly clock: Clock
+  /** Wait for one reply in milliseconds; 35 s unless told, because the atServer may ask another one first. */
+  readonly replyMs?: number
+  /** Source of jitter, for tests. */
+  readonly random?: () => number
+}
+
+const refused = (key: string, why: string): AtError => new AtError('AT0022', `${key.slice(0, 64)} ${why}`)
+
+/** Tags that an option object names; members without a value are left out. */
+function tagsOf(options: Partial<Pick<MetadataChange, 'ttl' | 'ttb' | 'ttr' | 'ccd'>>): MetadataChange {
+  const { ttl, ttb, ttr, ccd } = options
+  return {
+    ...(ttl === undefined ? {} : { ttl }),
+    ...(ttb === undefined ? {} : { ttb }),
+    ...(ttr === undefined ? {} : { ttr }),
+    ...(ccd === undefined ? {} : { ccd }),
+  }
+}
+
+/** @throws AtError AT0016 for a malformed key */
+function withOwner(text: string, self: AtSign): AtKey {
+  const key = parseAtKey(text)
+  return key.owner === undefined ? makeAtKey({ ...key, owner: self }) : key
+}
+
+function checkWritable(key: AtKey, self: AtSign): void {
+  if (key.owner !== self || key.cached) throw refused(key.text, `is not a key of ${self}`)
+  if (key.scope !== undefined && key.scope !== 'public') throw refused(key.text, 'is not public, shared or a self key')
+  if (keyKind(key) === 'reserved') throw refused(key.text, 'is a key that the protocol keeps for itself')
+}
+
+/** The command that reads a key, wherever it is kept (page 03). */
+function readCommand(key: AtKey, self: AtSign, bypassCache: boolean): string {
+  if (key.cached || key.owner === self) return `llookup:all:${key.text}`
+  if (key.sharedWith !== undefined && key.sharedWith !== self) throw refused(key.text, `is not shared with ${self}`)
+  const verb = key.scope === 'public' ? 'plookup' : 'lookup'
+  return `${verb}:${bypassCache ? 'bypassCache:true:' : ''}all:${key.entity}${key.owner}`
+}
+
+interface Shown {
+  readonly key: string
+  readonly value: string | null
+  readonly metadata: ShownMetadata
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+/** Reads `{"key","data","metaData"}`; undefined for `null`. @throws AtError AT0011 */
+function readShown(text: string, key: AtKey): Shown | undefined {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (cause) {
+    throw new AtError('AT0011', `The record ${key.text} came in a form that cannot be read`, { cause })
+  }
+  if (parsed === null) return undefined
+  const record = isObject(parsed) ? parsed : {}
+  const { data, metaData } = record as { [name: string]: unknown }
+  return {
+    key: typeof record['key'] === 'string' ? record['key'] : key.text,
+    value: typeof data === 'string' ? data : data === null || data === undefined ? null : JSON.stringify(data),
+    metadata: isObject(metaData) ? metaData : {},
+  }
+}
+
+const commitIdOf = (text: string): number => (/^-?\d+$/.test(text) ? Number(text) : -1)
+
+function readKeys(text: string): string[] {
+  const parsed: unknown = JSON.parse(text)
+  return Array.isArray(parsed) ? parsed.filter((key) => typeof key === 'string') : []
+}
+
+/** The head of a notify line, up to the metadata. @throws AtError AT0022 for a bad id */
+function notifyHead({ operation = 'update', ttln, id }: NotifyOptions & { id: string }): string {
+  if (!/^[\w-]{1,64}$/.test(id)) throw refused(id, 'is no id of a notification: letters, digits, - and _ only')
+  return `notify:id:${id}:${operation}${ttln === undefined ? '' : `:ttln:${ttln}`}`
+}
+
+/**
+ * Connects and logs in with PKAM.
+ * @throws AtError AT0021 when there is no connection, AT0401 or AT0025 to AT0028 when the login is refused
+ */
+export async function connectAtClient(options: AtClientOptions): Promise<AtClient> {
+  const { keys, connect, clock, random } = options
+  const self = parseAtSign(options.atSign)
+  if (keys.atSign !== self) throw refused(keys.atSign, `is whom these keys belong to, not ${self}`)
+  const session = createSession(options)
+  const ask = async (line: string): Promise<string> => replyData(await session.repeatable(line))
+  const pairKeys = createPairKeys(keys, session.repeatable, clock.now)
+  const opener = createOpener(keys, pairKeys)
+  const monitors = new Set<Monitor>()
+  await session.open()
+
+  return {
+    atSign: self,
+    async put(text, value, given = {}) {
+      const key = withOwner(text, self)
+      checkWritable(key, self)
+      if (value === '' && key.scope === 'public') throw refused(key.text, 'takes a value of at least one character')
+      const sealed = await seal(keys, pairKeys, key, value)
+      const metadata = formatMetadata({ ...tagsOf(given), ...sealed.metadata })
+      return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`))
+    },
+    async get(text, { bypassCache = false } = {}) {
+      const key = withOwner(text, self)
+      let reply: string
+      try {
+        reply = await ask(readCommand(key, self, bypassCache))
+      } catch (error) {
+        if (error instanceof AtError && error.code === 'AT0015') return undefined
+        throw error
+      }
+      const shown = readShown(reply, key)
+      return shown && opener.record(key, shown.key, shown.value, shown.metadata)
+    },
+    async delete(text) {
+      return commitIdOf(await ask(`delete:${withOwner(text, self).text}`))
+    },
+    async scan(pattern, { showHidden = false, atSign } = {}) {
+      const from = atSign === undefined ? '' : `:${parseAtSign(atSign)}`
+      return readKeys(await ask(`scan${showHidden ? ':showHidden:true' : ''}${from}${pattern ? ` ${pattern}` : ''}`))
+    },
+    async notify(text, value, given = {}) {
+      const key = withOwner(text, self)
+      checkWritable(key, self)
+      if (key.sharedWith === undefined) throw refused(key.text, 'names no recipient, as in @bob:phone.wavi@alice')
+      const head = notifyHead({ ...given, id: given.id ?? randomUUID() })
+      const sealed = value === undefined ? undefined : await seal(keys, pairKeys, key, value)
+      const metadata = formatMetadata({ ...tagsOf(given), ...(sealed?.metadata ?? { isEncrypted: false }) })
+      return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`)
+    },
+    notificationStatus: (id) => ask(`notify:status:${id}`),
+    monitor(given = {}) {
+      const monitor = startMonitor({ keys, connect, clock, opener, random }, given, () => monitors.delete(monitor))
+      if (given.signal?.aborted !== true) monitors.add(monitor)
+      return monitor
+    },
+    request: session.request,
+    async close() {
+      for (const monitor of monitors) monitor.close()
+      session.close()
+    },
+  }
+}

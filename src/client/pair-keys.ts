@@ -1,0 +1,172 @@
+import { type AtSign, bareName } from '../core/at-sign.ts'
+import { AtError } from '../core/errors.ts'
+import { keyFingerprint, newAesKey, unwrapKey, wrapKey } from '../crypto/cipher.ts'
+import type { AtKeys } from '../crypto/keys-file.ts'
+import { replyData } from '../wire/link.ts'
+import { createMemo } from './memo.ts'
+
+/** What is needed to write for one recipient. */
+export interface OutgoingKey {
+  /** Base64 of the AES key of this direction. */
+  readonly aesKey: string
+  /** The same, wrapped for the recipient: `sharedKeyEnc`. */
+  readonly sharedKeyEnc: string
+  /** Fingerprint of the public key that wraps it. */
+  readonly pubKeyCS: string
+}
+
+/** The AES keys of pairs of atSigns (page 05, sections 1.2 and 1.3). Remembered for the latest thousand atSigns. */
+export interface PairKeys {
+  /** The key for a recipient, made and stored if there is none yet. @throws AtError */
+  outgoing(recipient: AtSign): Promise<OutgoingKey>
+  /** Keys under which own records for a recipient may have been written; each is fetched only when it is asked for. */
+  own(recipient: AtSign): AsyncIterable<string>
+  /** Keys that may open what `sender` wrote, the likeliest first; each is fetched only when it is asked for. */
+  incoming(sender: AtSign, sharedKeyEnc: string | undefined): AsyncIterable<string>
+}
+
+const ownName = (recipient: AtSign): string => `own ${recipient}`
+
+const remembered = 1_000
+/** Seconds for which a recipient may keep its copy: 45 days, as Dart writes it. */
+const copySeconds = 3_888_000
+/** Public keys change when an atSign is activated anew; after this many milliseconds they are asked for again. */
+const refreshMs = 3_600_000
+
+/**
+ * @param request sends a command line whose repetition changes nothing
+ * @param now milliseconds since the epoch
+ */
+export function createPairKeys(keys: AtKeys, request: (line: string) => Promise<string>, now: () => number): PairKeys {
+  const { atSign: self, encryptPrivateKey } = keys
+  const outgoing = createMemo<OutgoingKey & { readonly until: number }>(remembered)
+  const fetched = createMemo<string>(remembered)
+  const opened = createMemo<string>(remembered)
+
+  /** The value of a record, or undefined when it is not there; a literal `null` counts as missing (page 05, 1.3). */
+  const read = async (line: string): Promise<string | undefined> => {
+    try {
+      const value = replyData(await request(line))
+      return value === 'null' || value === '' ? undefined : value
+    } catch (error) {
+      if (error instanceof AtError && error.code === 'AT0015') return undefined
+      throw error
+    }
+  }
+
+  const write = async (line: string): Promise<void> => {
+    replyData(await request(line))
+  }
+
+  const unwrap = (wrapped: string): string | undefined => {
+    try {
+      return unwrapKey(encryptPrivateKey, wrapped)
+    } catch {
+      return undefined
+    }
+  }
+
+  const readOwn = async (recipient: AtSign): Promise<string | undefined> => {
+    const wrapped = await read(`llookup:shared_key.${bareName(recipient)}${self}`)
+    return wrapped === undefined ? undefined : unwrap(wrapped)
+  }
+
+  const createOwn = async (recipient: AtSign): Promise<string> => {
+    const aesKey = newAesKey()
+    await write(`delete:${recipient}:shared_key${self}`)
+    const wrapped = wrapKey(keys.encryptPublicKey, aesKey)
+    await write(`update:isEncrypted:false:shared_key.${bareName(recipient)}${self} ${wrapped}`)
+    fetched.forget(ownName(recipient))
+    return aesKey
+  }
+
+  const publicKeyOf = async (recipient: AtSign): Promise<string> => {
+    const publicKey = await read(`plookup:publickey${recipient}`)
+    if (publicKey === undefined) throw new AtError('AT0015', `${recipient} has published no encryption key`)
+    return publicKey
+  }
+
+  const prepare = async (recipient: AtSign): Promise<OutgoingKey & { until: number }> => {
+    const aesKey = (await readOwn(recipient)) ?? (await createOwn(recipient))
+    const theirCopy = await read(`llookup:${recipient}:shared_key${self}`)
+    const publicKey = await publicKeyOf(recipient)
+    const sharedKeyEnc = wrapForOther(recipient, publicKey, aesKey)
+    if (theirCopy === undefined) {
+      await write(`update:ttr:${copySeconds}:isEncrypted:false:${recipient}:shared_key${self} ${sharedKeyEnc}`)
+    }
+    return { aesKey, sharedKeyEnc, pubKeyCS: keyFingerprint(publicKey), until: now() + refreshMs }
+  }
+
+  const open = async (line: string): Promise<string | undefined> => {
+    const wrapped = await read(line)
+    return wrapped === undefined ? undefined : unwrap(wrapped)
+  }
+
+  /** A cached copy that is not ours to read must not hide the original. */
+  const openCopy = async (sender: AtSign): Promise<string | undefined> => {
+    try {
+      return await open(`llookup:cached:${self}:shared_key${sender}`)
+    } catch (error) {
+      if (error instanceof AtError && error.code !== 'AT0004') return undefined
+      throw error
+    }
+  }
+
+  const fetchKey = async (sender: AtSign): Promise<string> => {
+    const key = (await openCopy(sender)) ?? (await open(`lookup:shared_key${sender}`))
+    if (key === undefined) throw new AtError('AT0015', `${sender} shares no key with ${self}`)
+    return key
+  }
+
+  async function* incoming(sender: AtSign, sharedKeyEnc: string | undefined): AsyncGenerator<string> {
+    if (sharedKeyEnc !== undefined) {
+      const inline = await opened
+        .get(sharedKeyEnc, async () => unwrapKey(encryptPrivateKey, sharedKeyEnc))
+        .catch(() => undefined)
+      if (inline !== undefined) yield inline
+    }
+    const known = await fetched.get(sender, () => fetchKey(sender))
+    yield known
+    // The copy may be older than the key that the value was written with.
+    fetched.forget(sender)
+    const current = await open(`lookup:bypassCache:true:shared_key${sender}`)
+    if (current === undefined || current === known) return
+    await fetched.get(sender, async () => current)
+    yield current
+  }
+
+  async function* own(recipient: AtSign): AsyncGenerator<string> {
+    const fetchOwn = async (): Promise<string> => {
+      const key = await readOwn(recipient)
+      if (key === undefined) throw new AtError('AT0015', `${self} has no key for ${recipient}`)
+      return key
+    }
+    const known = await fetched.get(ownName(recipient), fetchOwn)
+    yield known
+    // Another client of this atSign may have replaced it.
+    fetched.forget(ownName(recipient))
+    const current = await fetched.get(ownName(recipient), fetchOwn)
+    if (current !== known) yield current
+  }
+
+  return {
+    async outgoing(recipient) {
+      const promise = outgoing.get(recipient, () => prepare(recipient))
+      const found = await promise
+      const left = found.until - now()
+      if (left > 0 && left <= refreshMs) return found
+      outgoing.forget(recipient, promise)
+      return outgoing.get(recipient, () => prepare(recipient))
+    },
+    own,
+    incoming,
+  }
+}
+
+function wrapForOther(recipient: AtSign, publicKey: string, aesKey: string): string {
+  try {
+    return wrapKey(publicKey, aesKey)
+  } catch (cause) {
+    throw new AtError('AT0011', `The public key of ${recipient} cannot be used to encrypt`, { cause })
+  }
+}

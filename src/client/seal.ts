@@ -1,0 +1,39 @@
+import type { AtKey } from '../core/at-key.ts'
+import type { MetadataChange } from '../core/metadata.ts'
+import { encryptText, newIv } from '../crypto/cipher.ts'
+import type { AtKeys } from '../crypto/keys-file.ts'
+import { signRsa } from '../crypto/signing.ts'
+import type { PairKeys } from './pair-keys.ts'
+
+/** A value as it goes to the atServer, and the metadata that says how to read it. */
+export interface Sealed {
+  readonly value: string
+  readonly metadata: MetadataChange
+}
+
+/** Text that a command line would break or trim (page 01, section 3), or that line readers cut (page 01, section 10). */
+const unsafe = /[\r\n\u0085\u2028\u2029]|^\s|\s$/
+
+/** Public values stay readable for everyone; the signature is over the text before encoding (page 05, 1.8). */
+function sealPublic(keys: AtKeys, value: string): Sealed {
+  const dataSignature = signRsa(keys.encryptPrivateKey, value)
+  if (!unsafe.test(value)) return { value, metadata: { dataSignature, isEncrypted: false } }
+  const encoded = Buffer.from(value, 'utf8').toString('base64')
+  return { value: encoded, metadata: { dataSignature, isEncrypted: false, encoding: 'base64' } }
+}
+
+/**
+ * Prepares a value for its reader, in the form that most released clients read (page 05, 1.12): a fresh `ivNonce` each
+ * time, the wrapped key inline, never a signature of private text.
+ * @throws AtError when the recipient's public key cannot be had
+ */
+export async function seal(keys: AtKeys, pairKeys: PairKeys, key: AtKey, value: string): Promise<Sealed> {
+  if (key.scope === 'public') return sealPublic(keys, value)
+  const ivNonce = newIv()
+  if (key.sharedWith === undefined || key.sharedWith === keys.atSign) {
+    return { value: encryptText(value, keys.selfEncryptionKey, ivNonce), metadata: { isEncrypted: true, ivNonce } }
+  }
+  const { aesKey, sharedKeyEnc, pubKeyCS } = await pairKeys.outgoing(key.sharedWith)
+  const metadata = { isEncrypted: true, sharedKeyEnc, pubKeyCS, ivNonce }
+  return { value: encryptText(value, aesKey, ivNonce), metadata }
+}

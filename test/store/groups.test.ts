@@ -1,0 +1,219 @@
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { StoreSeams } from '../../src/store/store.ts'
+import { manualClock } from '../support/clock.ts'
+import { all, bare, notification, opened, put, remove, start, temporary } from './fixtures.ts'
+
+type Around = NonNullable<StoreSeams['aroundBatch']>
+
+/** Batches that wait for the test: each `next()` lets one through, or makes it fail. */
+function heldBatches() {
+  const waiting: ((error?: Error) => void)[] = []
+  const arrivals: (() => void)[] = []
+  const batches: { operations: number; sync: boolean }[] = []
+  const aroundBatch: Around = async (write, operations, sync) => {
+    batches.push({ operations: operations.length, sync })
+    await new Promise<void>((resolve, reject) => {
+      waiting.push((error) => (error === undefined ? resolve() : reject(error)))
+      arrivals.shift()?.()
+    })
+    await write()
+  }
+  return {
+    aroundBatch,
+    batches,
+    /** Resolves when a batch is on its way. */
+    async arrived(): Promise<void> {
+      if (waiting.length === 0) await new Promise<void>((resolve) => arrivals.push(resolve))
+    },
+    next(error?: Error): void {
+      waiting.shift()?.(error)
+    },
+  }
+}
+
+const settled = (writes: Promise<unknown>[]) => Promise.allSettled(writes).then((ends) => ends.map((end) => end.status))
+
+test('everything that is staged while one batch is in flight shares the next one', async () => {
+  const held = heldBatches()
+  const store = await opened(await temporary(), {}, held)
+  const first = store.write((tx) => put(tx, 'first@alice', '1'))
+  await held.arrived()
+  const rest = Array.from({ length: 500 }, (_, n) => store.write((tx) => put(tx, `key${n}@alice`, '1')))
+  held.next()
+  await first
+  await held.arrived()
+  held.next()
+  expect(await Promise.all(rest)).toEqual(Array.from({ length: 500 }, (_, n) => n + 1))
+  expect(held.batches.map(({ sync }) => sync)).toEqual([true, true])
+})
+
+test('a key that changes many times in one group is written once', async () => {
+  const held = heldBatches()
+  const store = await opened(await temporary(), {}, held)
+  const writes = Array.from({ length: 100 }, (_, n) => store.write((tx) => put(tx, 'hot@alice', `${n}`)))
+  await held.arrived()
+  held.next()
+  await Promise.all(writes)
+  expect(held.batches).toHaveLength(1)
+  // Record, mark, the newest commit entry, and deletions of 99 that never reached flash.
+  expect((await all(store.commits.entries())).map(({ commitId }) => commitId)).toEqual([99])
+  expect((await store.records.get('hot@alice'))?.value).toBe('99')
+})
+
+test('writers hear of their change in order, after its tasks, and never before it is written', async () => {
+  const held = heldBatches()
+  const store = await opened(await temporary(), {}, held)
+  const events: string[] = []
+  const write = (name: string) =>
+    store
+      .write(async (tx) => {
+        tx.onCommit(() => events.push(`task ${name}`))
+        await put(tx, `${name}@alice`, '1')
+      })
+      .then(() => events.push(`done ${name}`))
+  const writes = ['a', 'b', 'c'].map(write)
+  await held.arrived()
+  expect(events).toEqual([])
+  held.next()
+  await Promise.all(writes)
+  expect(events).toEqual(['task a', 'task b', 'task c', 'done a', 'done b', 'done c'])
+})
+
+test('a task that throws harms neither its change nor the tasks after it', async () => {
+  const lines: string[] = []
+  const store = await opened(await temporary(), { log: (level, message) => lines.push(`${level} ${message}`) })
+  let ran = false
+  await store.write(async (tx) => {
+    tx.onCommit(() => {
+      throw new Error('bug')
+    })
+    tx.onCommit(() => {
+      ran = true
+    })
+  })
+  expect([ran, lines]).toEqual([true, ['error a task after a commit failed']])
+})
+
+test('a delivery mark costs no synced batch of its own, and rides along with a synced one', async () => {
+  const held = heldBatches()
+  const store = await opened(await temporary(), {}, held)
+  const mark = (id: string) => store.write((tx) => tx.putNotification(notification(id)), { sync: false })
+  const alone = mark('n1')
+  await held.arrived()
+  const together = [mark('n2'), store.write((tx) => tx.putSecret('s', 'x'))]
+  held.next()
+  await alone
+  await held.arrived()
+  held.next()
+  await Promise.all(together)
+  expect(held.batches.map(({ sync }) => sync)).toEqual([false, true])
+})
+
+test('a commit id is never given out before it is on flash', async () => {
+  const held = heldBatches()
+  const store = await opened(await temporary(), {}, held)
+  const writing = store.write((tx) => put(tx, 'a@alice', '1'), { sync: false })
+  await held.arrived()
+  expect(store.commits.lastId()).toBe(-1)
+  held.next()
+  expect(await writing).toBe(0)
+  expect(held.batches).toEqual([{ operations: 3, sync: true }])
+})
+
+test('a change that only reads waits for what it has read', async () => {
+  const held = heldBatches()
+  const store = await opened(await temporary(), {}, held)
+  const order: string[] = []
+  const writing = store.write((tx) => put(tx, 'a@alice', '1')).then(() => order.push('written'))
+  const reading = store.write(async (tx) => (await tx.record('a@alice'))?.value)
+  void reading.then(() => order.push('read'))
+  await held.arrived()
+  held.next()
+  await writing
+  expect(await reading).toBe('1')
+  expect(order).toEqual(['written', 'read'])
+  expect(held.batches).toHaveLength(1)
+})
+
+test('a failed batch takes everything staged on top of it along, and later writes work again', async () => {
+  const held = heldBatches()
+  const directory = await temporary()
+  const store = await opened(directory, { outboxPerPeer: 1 }, held)
+  const before = store.write((tx) => put(tx, 'kept@alice', '1'))
+  await held.arrived()
+  held.next()
+  await before
+  const lost = store.write(async (tx) => {
+    await put(tx, 'lost@alice', '1')
+    await remove(tx, 'kept@alice')
+    await tx.enqueue(notification('n'))
+  })
+  await held.arrived()
+  const onTop = store.write((tx) => put(tx, 'top@alice', '1'))
+  const midway = Promise.withResolvers<void>()
+  const underWay = store.write(async (tx) => {
+    await tx.record('lost@alice')
+    await midway.promise
+    return put(tx, 'late@alice', '1')
+  })
+  held.next(new Error('no space left on device'))
+  await expect(lost).rejects.toMatchObject({ code: 'AT0002', message: expect.stringContaining('no space left') })
+  midway.resolve()
+  expect(await settled([onTop, underWay])).toEqual(['rejected', 'rejected'])
+  expect(store.commits.lastId()).toBe(0)
+  expect((await all(store.records.entries())).map(([key]) => key)).toEqual(['kept@alice'])
+  expect(await store.outbox.recipients()).toEqual([])
+  const next = store.write(async (tx) => {
+    await tx.enqueue(notification('m'))
+    return put(tx, 'next@alice', '1')
+  })
+  await held.arrived()
+  held.next()
+  expect(await next).toBe(1)
+  await store.close()
+  const kept: string[] = []
+  for await (const key of (await bare(directory)).keys({ prefix: '!records!' })) kept.push(key)
+  expect(kept).toEqual(['!records!kept@alice', '!records!next@alice'])
+})
+
+test('while a store cannot recover it says so, and does not wear out the flash with attempts', async () => {
+  const held = heldBatches()
+  const clock = manualClock(start)
+  const directory = await temporary()
+  const store = await opened(directory, { clock }, held)
+  const attempt = () => store.write((tx) => put(tx, 'a@alice', '1'))
+  const failing = attempt()
+  await held.arrived()
+  const current = join(directory, 'level', 'CURRENT')
+  await rename(current, `${current}.away`)
+  held.next(new Error('input/output error'))
+  await expect(failing).rejects.toThrow('input/output error')
+  await expect(attempt()).rejects.toMatchObject({ code: 'AT0002', message: expect.stringContaining('CURRENT') })
+  await rename(`${current}.away`, current)
+  await expect(attempt()).rejects.toThrow('less than a second ago')
+  clock.advance(1000)
+  const healed = attempt()
+  await held.arrived()
+  held.next()
+  expect(await healed).toBe(0)
+  expect((await store.records.get('a@alice'))?.value).toBe('1')
+})
+
+test('closing waits for changes under way; later ones are refused', async () => {
+  const held = heldBatches()
+  const directory = await temporary()
+  const store = await opened(directory, {}, held)
+  const writing = store.write((tx) => put(tx, 'a@alice', '1'))
+  const closing = store.close()
+  await expect(store.write((tx) => put(tx, 'b@alice', '1'))).rejects.toMatchObject({ code: 'AT0002' })
+  await held.arrived()
+  held.next()
+  expect(await writing).toBe(0)
+  await closing
+  await expect(store.records.get('a@alice')).rejects.toMatchObject({ code: 'AT0002' })
+  await expect(all(store.records.entries())).rejects.toMatchObject({ code: 'AT0002' })
+  const again = await opened(directory)
+  expect((await all(again.records.entries())).map(([key]) => key)).toEqual(['a@alice'])
+})
