@@ -59,6 +59,7 @@ install_tools
 fetch_node
 say "$(qemu-aarch64-static "$cache/node" -p 'process.version + " " + process.arch')"
 
+: >"$work/out"
 # A copy without node_modules in reach shows that the bundle needs nothing else.
 cp -R "$(dirname "$bundle")" "$work/dist"
 qemu-aarch64-static "$cache/node" "$work/dist/$(basename "$bundle")" network \

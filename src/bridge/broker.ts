@@ -145,7 +145,7 @@ function answerInOrder(line: Line, outcome: Promise<Error | null>, done: Done, l
   line.inFlight++
   if (line.inFlight >= bounds.inFlight) line.hold()
   line.answered = line.answered
-    .then(() => null)
+    .then(() => outcome)
     .then((error) => {
       line.inFlight--
       if (line.inFlight < bounds.inFlight / 2) line.release()

@@ -7,7 +7,7 @@ import { loadConfig } from '../config/load.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
-import { defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
+import { type AtKeys, defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
 import { createResolver } from '../directory/resolver.ts'
 import { dialTls } from '../net/dial.ts'
 import type { Io } from './io.ts'
@@ -136,6 +136,18 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
   }
 }
 
+/** The keys of a target. @throws Error that says what to do when there are none */
+export async function readKeys({ keysPath, atSign }: Target): Promise<AtKeys> {
+  try {
+    return await readKeysFile(keysPath, atSign)
+  } catch (error) {
+    if (error instanceof Error && error.message.includes('ENOENT')) {
+      throw new Error(`there are no keys at ${keysPath}: activate ${atSign} first, or name its .atKeys file with -k`)
+    }
+    throw error
+  }
+}
+
 /** Logs in, runs `work` with the client, and hangs up whatever comes of it. */
 export async function withClient<T>(
   options: ConnectOptions,
@@ -143,7 +155,7 @@ export async function withClient<T>(
   work: (client: AtClient) => Promise<T>,
 ): Promise<T> {
   const target = await findTarget(options, io)
-  const keys = await readKeysFile(target.keysPath, target.atSign)
+  const keys = await readKeys(target)
   const client = await connectAtClient({ atSign: target.atSign, keys, connect: target.connect, clock: systemClock })
   try {
     return await work(client)

@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { type Network, startNetwork } from '../app-network.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
@@ -25,21 +25,24 @@ export function parsePortBase(text: string): number {
   return port
 }
 
-/** The line that scripts wait for, and the content of `network.json`. */
-export const readyLine = (network: Network): Record<string, unknown> => ({
+/**
+ * The line that scripts wait for.
+ * @param shown spells a path the way the caller spelled the folder
+ */
+export const readyLine = (network: Network, shown: (path: string) => string) => ({
   event: 'ready',
   directory: network.directory,
-  ca: network.ca,
+  ca: shown(network.ca),
   atServers: network.members.map(({ atSign, host, port, keys, cram }) => ({
     ...{ atSign, host, port },
-    ...(keys === undefined ? {} : { keys }),
+    ...(keys === undefined ? {} : { keys: shown(keys) }),
     ...(cram === undefined ? {} : { cram }),
   })),
 })
 
 /** Leaves beside the data what other commands need to find the network; never a secret. */
 export async function writeNetworkFile(folder: string, network: Network): Promise<void> {
-  const { atServers, ...rest } = readyLine(network) as { atServers: Record<string, unknown>[] }
+  const { atServers, ...rest } = readyLine(network, (path) => path)
   const open = atServers.map(({ cram: _secret, ...member }) => member)
   await writeFile(join(folder, networkFileName), `${JSON.stringify({ ...rest, atServers: open }, null, 2)}\n`)
 }
@@ -79,7 +82,8 @@ async function network(
     throw new ExitError(1, error.message)
   })
   await writeNetworkFile(folder, running)
-  io.out(options.json ? `${JSON.stringify(readyLine(running))}\n` : describe(running, folder))
+  const shown = (path: string): string => join(options.data, relative(folder, path))
+  io.out(options.json ? `${JSON.stringify(readyLine(running, shown))}\n` : describe(running, folder))
   await io.stopped
   await running.close()
 }

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
-import { readKeysFile } from '../crypto/keys-file.ts'
 import { signRsa } from '../crypto/signing.ts'
-import { type ConnectOptions, findTarget, withConnection } from './connect.ts'
+import { type ConnectOptions, findTarget, readKeys, withConnection } from './connect.ts'
 import { ExitError, type Io, print } from './io.ts'
 
 /** Only a challenge of the owner's own `from` is signed, so that nobody can have something else signed (page 05, section 0). */
@@ -17,7 +16,7 @@ async function pkam(text: string, options: ConnectOptions & { json?: boolean }, 
       `"${challenge.slice(0, 64)}" is not a challenge for ${target.atSign}: paste what from:${target.atSign} answered`,
     )
   }
-  const { pkamPrivateKey, enrollmentId } = await readKeysFile(target.keysPath, target.atSign)
+  const { pkamPrivateKey, enrollmentId } = await readKeys(target)
   const enrollment = enrollmentId === undefined ? '' : `enrollmentId:${enrollmentId}:`
   const command = `pkam:${enrollment}${signRsa(pkamPrivateKey, challenge)}`
   print(io, options.json, { command }, () => command)

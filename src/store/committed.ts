@@ -31,6 +31,8 @@ export interface Committed {
   promote(cells: Iterable<Cell>): void
   /** Forgets everything in memory and reads the numbers from the database again. */
   load(): Promise<void>
+  /** Forgets the hot records. */
+  forget(): void
   /** How many damaged rows were met. */
   damaged(): number
 }
@@ -163,6 +165,7 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
       memory.clear()
       for (const [key, number] of numbers) memory.set(key, number)
     },
+    forget: () => cache.clear(),
     damaged: () => damaged,
   }
 }

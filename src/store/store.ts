@@ -97,6 +97,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     async close() {
       await writer.close()
       await database.close()
+      committed.forget()
     },
   }
 }

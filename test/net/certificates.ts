@@ -1,0 +1,40 @@
+import { type Authority, createAuthority, newPemPair } from '../../src/provision/authority.ts'
+import { issueCertificate } from '../../src/provision/certificate.ts'
+import { signDraft } from '../../src/provision/x509.ts'
+
+export const day = 86_400_000
+
+export interface Identity {
+  /** PEM with the authority behind it. */
+  readonly cert: string
+  readonly key: string
+}
+
+/** An authority that was made 1,000 days ago, so that expired certificates can be issued too. */
+export const newAuthority = (name: string): Promise<Authority> =>
+  createAuthority({ name, now: Date.now() - 1_000 * day })
+
+export async function issue(authority: Authority, names: string[], now = Date.now()): Promise<Identity> {
+  const { chain, key } = await issueCertificate(authority, { names, now })
+  return { cert: chain, key }
+}
+
+/** A certificate as public authorities issue it since 2026: for servers only. */
+export async function issueForServersOnly(authority: Authority, name: string): Promise<Identity> {
+  const { publicKey, privateKey } = await newPemPair()
+  const certificate = await signDraft(
+    {
+      commonName: name,
+      notBefore: Date.now() - day,
+      notAfter: Date.now() + day,
+      publicKey,
+      extensions: [
+        { name: 'keyUsage', critical: true, digitalSignature: true },
+        { name: 'extKeyUsage', serverAuth: true },
+        { name: 'subjectAltName', altNames: [{ type: 2, value: name }] },
+      ],
+    },
+    { certificate: authority.certificate, key: authority.key },
+  )
+  return { cert: certificate + authority.certificate, key: privateKey }
+}
