@@ -69,8 +69,9 @@ async function awaitKeys(
       return await readKeysFile(config.bridge.keys, config.atSign)
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
+      const why = reason.includes('ENOENT') ? {} : { reason }
       if (!told)
-        log('warn', 'the bridge waits for its keys: run `atedge activate`', { file: config.bridge.keys, reason })
+        log('warn', 'the bridge waits for its keys: run `atedge activate`', { file: config.bridge.keys, ...why })
     }
     await new Promise<void>((resolve) => {
       const cancel = clock.after(retryKeysMs, resolve)

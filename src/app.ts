@@ -15,7 +15,7 @@ import { createFederation, type FederationSettings } from './services/federation
 import { createFeed } from './services/feed.ts'
 import { createPeers } from './services/peers.ts'
 import { createProofs } from './services/proofs.ts'
-import { createRemote } from './services/remote.ts'
+import { createRemote, type KeyRefresh } from './services/remote.ts'
 import { ensureSigningKeys } from './services/signing-keys.ts'
 import { createStats } from './services/stats.ts'
 import { startSweep } from './services/sweep.ts'
@@ -29,7 +29,7 @@ export interface AtServerOptions {
   /** Folder of the database; made when it is missing. */
   readonly directory: string
   /** Finds other atSigns. */
-  readonly resolver: Pick<Resolver, 'resolve' | 'forget'>
+  readonly resolver: Pick<Resolver, 'resolve'>
   /** Opens TLS to another atServer with this one's certificate. */
   readonly dial: (address: { host: string; port: number }) => Promise<Duplex>
   readonly clock: Clock
@@ -93,9 +93,9 @@ export async function createAtServer(options: AtServerOptions): Promise<AtServer
   const store = await openStore({ directory: options.directory, atSign: self, clock, log })
   const sign = await ensureSigningKeys(store, self, clock)
   const proofs = createProofs(clock)
-  const resolve = (atSign: AtSign) => resolver.resolve(atSign)
-  const forget = (atSign: AtSign) => resolver.forget(atSign)
-  const peers = createPeers({ self, clock, log, resolve, forget, dial: options.dial, sign, proofs })
+  const { resolve } = resolver
+  const beforeProof: KeyRefresh['refreshKey'] = (peer, session) => remote.refreshKey(peer, session)
+  const peers = createPeers({ self, clock, log, resolve, dial: options.dial, sign, proofs, beforeProof })
   const federation = createFederation({ settings: options.federation ?? defaultFederation, resolve, peers, proofs })
   const lastCommitId = () => store.commits.lastId()
   const feed = createFeed({ self, clock, notifications: store.notifications, lastCommitId })

@@ -11,7 +11,7 @@ export function createLanes(): Lanes {
   return {
     run(name, task) {
       const before = tails.get(name) ?? Promise.resolve()
-      const result = task()
+      const result = before.then(task, task)
       tails.set(name, result)
       const leave = () => {
         if (tails.get(name) === result) tails.delete(name)

@@ -97,6 +97,16 @@ async function serve(options: { config: string; logLevel?: string }, io: Io): Pr
   log('info', 'stopped')
 }
 
+async function checkConfig(options: { config: string; json?: boolean }, io: Io): Promise<void> {
+  const config = await loadConfig({ file: resolve(options.config) })
+  print(
+    io,
+    options.json,
+    config,
+    () => `${options.config} is right: ${config.atSign}, ${config.bridge.rules.length} rules`,
+  )
+}
+
 async function activateCommand(options: ConnectOptions & { secret: string; json?: boolean }, io: Io): Promise<void> {
   const secret = (options.secret === '-' ? await io.readInput() : options.secret).trim()
   if (secret === '') throw new ExitError(1, 'the secret is empty')
@@ -121,7 +131,7 @@ async function activateCommand(options: ConnectOptions & { secret: string; json?
   )
 }
 
-/** `atedge init | serve | activate`. */
+/** `atedge init | serve | config check | activate`. */
 export function addDeviceCommands(program: Command, io: Io): void {
   program
     .command('init')
@@ -140,6 +150,15 @@ export function addDeviceCommands(program: Command, io: Io): void {
     .option('--log-level <level>', 'overrides log.level of the configuration')
     .addHelpText('after', '\nExample:\n  atedge serve -c /etc/atedge/atedge.yaml')
     .action((options) => serve(options, io))
+  program
+    .command('config')
+    .description('work with the configuration')
+    .command('check')
+    .description('read the configuration and say what is wrong with it, by line')
+    .option('-c, --config <file>', 'configuration', '/etc/atedge/atedge.yaml')
+    .option('--json', 'print the whole configuration, defaults included, as JSON')
+    .addHelpText('after', '\nExample:\n  atedge config check -c ./atedge.yaml')
+    .action((options) => checkConfig(options, io))
   withConnection(program.command('activate'))
     .description('make an atSign yours: cut its keys, write the .atKeys file, delete the secret')
     .requiredOption('--secret <secret>', 'CRAM secret shown by `atedge init`; - reads it from standard input')

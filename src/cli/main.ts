@@ -11,6 +11,12 @@ import { addStatusCommand } from './status.ts'
 
 const usageStatus = 2
 
+/** Subcommands do not inherit these two by themselves. */
+function configureAll(command: Command, io: Io): void {
+  command.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err })
+  for (const sub of command.commands) configureAll(sub, io)
+}
+
 /**
  * Runs one command line.
  * @param args words behind the program's name
@@ -21,8 +27,6 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     .description('An atServer that lives inside the device.')
     .version(version)
     .showHelpAfterError('(see --help)')
-    .configureOutput({ writeOut: io.out, writeErr: io.err })
-    .exitOverride()
   addDeviceCommands(program, io)
   addNetworkCommand(program, io)
   addDemoCommand(program, io)
@@ -30,10 +34,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   addNotificationCommands(program, io)
   addStatusCommand(program, io)
   addPkamCommand(program, io)
-  // Subcommands do not inherit these two by themselves.
-  for (const command of program.commands) {
-    command.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err })
-  }
+  configureAll(program, io)
   try {
     await program.parseAsync([...args], { from: 'user' })
     return 0

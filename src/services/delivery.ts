@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import type { AtKey } from '../core/at-key.ts'
-import { type AtSign, parseAtSign } from '../core/at-sign.ts'
+import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
-import { type Metadata, metadataAsChange } from '../core/metadata.ts'
 import type { Notification, NotificationStatus } from '../core/notification.ts'
 import type { Store } from '../core/storage.ts'
-import { notify } from '../verbs/notify.ts'
 import type { AutoNotice, Outgoing } from '../verbs/verb.ts'
-import { type Link, replyData } from '../wire/link.ts'
+import { replyData } from '../wire/link.ts'
+import { deliveryLine, systemNotifier } from './delivery-line.ts'
+import type { PeerSession } from './peer-session.ts'
 import type { Peers } from './peers.ts'
 
 export interface DeliveryOptions {
@@ -32,64 +32,26 @@ const growth = 1.618
 const longestPauseMs = 10_000
 
 /** Answers that will not change however often the same line is sent. */
-const final = new Set(['AT0003', 'AT0009', 'AT0016', 'AT0022'])
+const final: ReadonlySet<string> = new Set(['AT0003', 'AT0005', 'AT0009', 'AT0016', 'AT0022'])
 
-/** The full key of a notification, taken apart as the `notify` grammar wants it. */
-function subjectOf(notification: Notification): {
-  to: AtSign
-  name: string
-  owner: AtSign | undefined
-  value: string | undefined
-} {
-  const { key, to, messageType, value } = notification
-  const rest = key.slice(key.indexOf(':') + 1)
-  const at = messageType === 'text' ? -1 : rest.lastIndexOf('@')
-  const name = at === -1 ? rest : rest.slice(0, at)
-  const owner = at === -1 ? undefined : parseAtSign(rest.slice(at))
-  return { to, name, owner, value: value ?? undefined }
-}
+/** What became of one attempt. A failed connection is no outcome: the attempt throws. */
+type Outcome = 'delivered' | 'errored' | 'later'
 
-/**
- * The line that a peer gets (page 07, 16.1): never priority, strategy or latestN, the remaining life instead of the
- * original one.
- * @param withTimes false for peers built before at_commons 5.10, which refuse asserted times
- */
-export function deliveryLine(notification: Notification, now: number, withTimes: boolean): string {
-  const explicit = notification.explicitExpiry === true
-  const change = metadataAsChange(notification.metadata, withTimes)
-  if (notification.isEncrypted !== undefined) change.isEncrypted = notification.isEncrypted
-  else delete change.isEncrypted
-  for (const name of ['isBinary', 'encoding', 'sharedKeyStatus', 'dataSignature'] as const) delete change[name]
-  if (change.ttr === undefined) delete change.ccd
-  return `notify${notify.grammar.format({
-    id: notification.id,
-    operation: notification.operation,
-    messageType: notification.messageType,
-    notifier: notification.notifier,
-    ...(explicit ? { eAtn: notification.expiresAt } : { ttln: Math.max(1, notification.expiresAt - now) }),
-    metadata: change,
-    subject: subjectOf(notification),
-  })}`
-}
-
-const hasTimes = ({ createdAt, updatedAt, expiresAt, availableAt }: Metadata): boolean =>
-  [createdAt, updatedAt, expiresAt, availableAt].some((time) => time !== undefined)
-
-/** What a peer made of one notification; undefined means try again later. */
-async function sendOne(link: Link, notification: Notification, clock: Clock): Promise<NotificationStatus | undefined> {
-  const attempt = async (withTimes: boolean): Promise<AtError | undefined> => {
+/** Sends a notification, once more in the words of 2024 to a peer that does not read ours. */
+async function attempt(session: PeerSession, notification: Notification, clock: Clock, eAtn: boolean): Promise<Outcome> {
+  const ask = async (basic: boolean): Promise<Outcome | AtError> => {
+    const reply = await session.request(deliveryLine(notification, clock.now(), { eAtn, basic }))
     try {
-      const answer = replyData(await link.request(deliveryLine(notification, clock.now(), withTimes)))
-      return answer === 'success' ? undefined : new AtError('AT0011', `unexpected answer ${answer.slice(0, 40)}`)
+      return replyData(reply) === 'success' ? 'delivered' : 'later'
     } catch (error) {
       if (error instanceof AtError) return error
       throw error
     }
   }
-  let error = await attempt(true)
-  if (error?.code === 'AT0003' && hasTimes(notification.metadata)) error = await attempt(false)
-  if (error === undefined) return 'delivered'
-  return final.has(error.code) ? 'errored' : undefined
+  const first = await ask(false)
+  const answer = first instanceof AtError && first.code === 'AT0003' ? await ask(true) : first
+  if (!(answer instanceof AtError)) return answer
+  return final.has(answer.code) ? 'errored' : 'later'
 }
 
 /** One recipient's queue on its way out. */
@@ -98,12 +60,26 @@ interface Lane {
   woken: boolean
   failures: number
   cancelRetry: (() => void) | undefined
+  /** The notification on which the connection failed last, and how often in a row. */
+  culprit: { readonly id: string; readonly times: number } | undefined
+  /** Ids on which the connection failed again and again: they are tried alone, after all others. */
+  readonly fatal: Set<string>
 }
 
+const newLane = (): Lane => ({
+  ...{ running: false, woken: false, failures: 0, cancelRetry: undefined },
+  ...{ culprit: undefined, fatal: new Set() },
+})
+
+/** A connection that fails this often on the same notification fails because of it. */
+const fatalTimes = 3
+/** So many notifications of one recipient may stand aside; with more of them it is the peer that is at fault. */
+const mostAside = 64
+
 /**
- * Delivers queued notifications: one lane per recipient, several notifications in flight on it, in the order in which
- * they were queued. A recipient that is slow or away holds up nobody else, and a refused notification holds up nothing.
- * What is queued survives restarts; the recipient recognises a repeat by its id.
+ * Delivers queued notifications: one lane per recipient, several notifications in flight on it where the peer answers
+ * pipelined lines, in the order in which they were queued. A recipient that is slow or away holds up nobody else, and a
+ * refused notification holds up nothing. What is queued survives restarts; the recipient recognises a repeat by its id.
  */
 export function createDelivery(options: DeliveryOptions): Outgoing & { start(): Promise<void>; close(): void } {
   const { self, clock, log, store, peers } = options
@@ -114,28 +90,88 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
   const settle = (notification: Notification, status: NotificationStatus): Promise<void> =>
     store.write((tx) => tx.settle(notification, status), { sync: false })
 
-  /**
-   * Sends the next notifications of a recipient.
-   * @param held ids that have to be tried again later; they no longer stand in the way of those behind them
-   * @returns how many were dealt with
-   */
-  const sendBatch = async (recipient: AtSign, held: Set<string>): Promise<number> => {
-    const waiting = await store.outbox.pending(recipient, limits.deliveryWindow, held)
+  /** Ends the wait of those whose time is over. @returns the others */
+  const dropExpired = async (waiting: readonly Notification[]): Promise<Notification[]> => {
     const now = clock.now()
     const expired = waiting.filter((notification) => notification.expiresAt <= now)
     await Promise.all(expired.map((notification) => settle(notification, 'expired')))
-    const due = waiting.filter((notification) => notification.expiresAt > now)
-    if (due.length === 0) return expired.length
-    const link = await peers.proven(recipient)
-    await Promise.all(
-      due.map(async (notification) => {
-        const status = await sendOne(link, notification, clock)
-        if (status === undefined) held.add(notification.id)
-        else await settle(notification, status)
-        if (status === 'errored') log('warn', 'a peer refused a notification', { recipient, id: notification.id })
-      }),
-    )
-    return waiting.length
+    return waiting.filter((notification) => notification.expiresAt > now)
+  }
+
+  /** The address of a recipient that has left the directory will not come back in time (page 07, 16.2). */
+  const sessionWith = async (recipient: AtSign, due: readonly Notification[]): Promise<PeerSession | undefined> => {
+    try {
+      return await peers.proven(recipient)
+    } catch (error) {
+      if (!(error instanceof AtError && error.code === 'AT0007')) throw error
+      log('warn', 'notifications for an atSign that the directory does not know', { recipient, reason: error.message })
+      await Promise.all(due.map((notification) => settle(notification, 'errored')))
+      return undefined
+    }
+  }
+
+  const sendOne = async (session: PeerSession, notification: Notification, recent: boolean): Promise<Outcome> => {
+    const outcome = await attempt(session, notification, clock, recent)
+    if (outcome !== 'later') await settle(notification, outcome)
+    if (outcome === 'errored') {
+      log('warn', 'a peer refused a notification', { recipient: notification.to, id: notification.id })
+    }
+    return outcome
+  }
+
+  /** Remembers on which notification a connection failed; the others go first when it is the same one again and again. */
+  const blame = (lane: Lane, id: string): void => {
+    const times = lane.culprit?.id === id ? lane.culprit.times + 1 : 1
+    lane.culprit = { id, times }
+    if (times < fatalTimes) return
+    if (lane.fatal.size >= mostAside) lane.fatal.clear()
+    lane.fatal.delete(id)
+    lane.fatal.add(id)
+  }
+
+  /** Sends notifications, together where the peer answers them one by one. @returns ids to be tried again later */
+  const sendAll = async (session: PeerSession, due: readonly Notification[], lane: Lane): Promise<string[]> => {
+    const recent = (due.length > 1 || due[0]?.explicitExpiry === true) && (await session.isRecent())
+    const later: string[] = []
+    for (let next = 0; next < due.length; ) {
+      const group = due.slice(next, recent ? undefined : next + 1)
+      const results = await Promise.allSettled(group.map((notification) => sendOne(session, notification, recent)))
+      for (const [index, { id }] of group.entries()) {
+        const result = results[index]
+        if (result?.status === 'fulfilled') {
+          if (result.value === 'later') later.push(id)
+          else lane.failures = 0
+          continue
+        }
+        if (session.closed) blame(lane, id)
+        throw result?.reason
+      }
+      next += group.length
+    }
+    return later
+  }
+
+  /**
+   * Sends the next notifications of a recipient.
+   * @param aside ids that have to be tried again later; they do not stand in the way of those behind them
+   * @returns false when nothing else is to be done before a pause
+   */
+  const sendBatch = async (recipient: AtSign, lane: Lane, aside: Set<string>): Promise<boolean> => {
+    const { outbox } = store
+    let waiting = await outbox.pending(recipient, limits.deliveryWindow, new Set([...aside, ...lane.fatal]))
+    if (waiting.length === 0) {
+      const [last] = lane.fatal
+      const others = await outbox.pending(recipient, mostAside, aside)
+      waiting = others.filter(({ id }) => id === last)
+      if (last !== undefined) lane.fatal.delete(last)
+      if (waiting.length === 0) return last !== undefined
+    }
+    const due = await dropExpired(waiting)
+    if (due.length === 0) return true
+    const session = await sessionWith(recipient, due)
+    if (session === undefined) return true
+    for (const id of await sendAll(session, due, lane)) aside.add(id)
+    return aside.size < mostAside
   }
 
   const pause = (recipient: AtSign, lane: Lane): void => {
@@ -148,15 +184,13 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
   }
 
   const drain = async (recipient: AtSign, lane: Lane): Promise<void> => {
-    const held = new Set<string>()
+    const aside = new Set<string>()
     for (;;) {
       lane.woken = false
-      const before = held.size
-      const dealtWith = await sendBatch(recipient, held)
+      const more = await sendBatch(recipient, lane, aside)
       if (closed) return
-      if (dealtWith > held.size - before) lane.failures = 0
-      if (dealtWith > 0 || lane.woken) continue
-      if (held.size > 0) pause(recipient, lane)
+      if (more || (lane.woken && aside.size < mostAside)) continue
+      if (aside.size > 0) pause(recipient, lane)
       return
     }
   }
@@ -178,7 +212,7 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
   }
 
   const wake = (recipient: AtSign): void => {
-    const lane = lanes.get(recipient) ?? { running: false, woken: false, failures: 0, cancelRetry: undefined }
+    const lane = lanes.get(recipient) ?? newLane()
     lanes.set(recipient, lane)
     lane.woken = true
     run(recipient, lane)
@@ -196,7 +230,7 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
     priority: notice.priority ?? 'low',
     strategy: 'all',
     latestN: 1,
-    notifier: 'system',
+    notifier: systemNotifier,
     at: notice.at,
     expiresAt: notice.at + options.notificationMs,
     status: 'queued',

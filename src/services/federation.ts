@@ -26,6 +26,19 @@ function objection(
   return certificate.names.includes(host.toLowerCase()) ? undefined : `it does not name ${host}`
 }
 
+/** A piece of a proof; a peer that does not publish it has not proven itself (page 08, 11.1). */
+function published(reply: string): string {
+  const refused = (cause?: unknown): AtError => new AtError('AT0011', 'Unable to verify signature', { cause })
+  let text: string
+  try {
+    text = replyData(reply)
+  } catch (error) {
+    throw error instanceof AtError && error.code === 'AT0015' ? refused(error) : error
+  }
+  if (text === 'null') throw refused()
+  return text
+}
+
 /** Judges who calls: by certificate at `from`, by proof of life at `pol` (page 02, sections 2 and 5). */
 export function createFederation(options: {
   settings: FederationSettings
@@ -51,14 +64,10 @@ export function createFederation(options: {
       if (reason !== undefined) throw refused(reason)
     },
     async verifyProof(atSign, name, challenge) {
-      const link = await peers.anonymous(atSign)
-      const [signature, publicKey] = await Promise.all([
-        link.request(`lookup:${name}`),
-        link.request(`lookup:signing_publickey${atSign}`),
-      ])
-      if (!verifyRsa(replyData(publicKey), challenge, replyData(signature))) {
-        throw new AtError('AT0401', 'Pol Authentication Failed')
-      }
+      const session = await peers.anonymous(atSign)
+      const signature = published(await session.request(`lookup:${name}`))
+      const publicKey = published(await session.request(`lookup:signing_publickey${atSign}`))
+      if (!verifyRsa(publicKey, challenge, signature)) throw new AtError('AT0401', 'Pol Authentication Failed')
     },
     publishedProof: (name) => proofs.find(name),
   }

@@ -19,9 +19,12 @@ export function createProofs(clock: Clock): Proofs {
     }
   }
 
+  // Keys reach `find` in lower case, whatever case a peer chose for its session id.
   return {
-    publish(name, signature) {
+    publish(given, signature) {
       const now = clock.now()
+      const name = given.toLowerCase()
+      published.delete(name)
       published.set(name, { signature, expiresAt: now + limits.challengeMs })
       dropOld(now)
     },

@@ -77,7 +77,7 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
     try {
       stored = database.get(table.prefix + key, snapshot)
     } catch (cause) {
-      if (!database.isOpen()) throw new AtError('AT0002', 'the store is closed', { cause })
+      if (!database.isOpen()) throw new AtError('AT0002', 'the store is not open', { cause })
       throw report(table, key, reasonOf(cause))
     }
     return stored === undefined ? undefined : decode(table, key, stored)

@@ -44,16 +44,18 @@ const recoveryPauseMs = 1000
 
 /** Reopens a database after a failed batch, once a second at most while that fails. */
 function createRecovery(database: Database, load: () => Promise<void>, clock: Clock): () => Promise<void> {
-  let failedAt: number | undefined
+  let failure: { at: number; cause: unknown } | undefined
   return async () => {
-    const now = clock.now()
-    if (failedAt !== undefined && Math.abs(now - failedAt) < recoveryPauseMs) {
-      throw new Error('the last attempt to recover from a failed write was less than a second ago')
+    const at = clock.now()
+    if (failure !== undefined && Math.abs(at - failure.at) < recoveryPauseMs) throw failure.cause
+    try {
+      await database.reopen()
+      await load()
+      failure = undefined
+    } catch (cause) {
+      failure = { at, cause }
+      throw cause
     }
-    failedAt = now
-    await database.reopen()
-    await load()
-    failedAt = undefined
   }
 }
 

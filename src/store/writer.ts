@@ -177,7 +177,6 @@ export function createWriter({ committed, batch, recover, log }: WriterParts): W
   }
 
   async function heal(): Promise<void> {
-    if (failed === undefined) return
     try {
       await recover()
     } catch (cause) {
@@ -194,7 +193,8 @@ export function createWriter({ committed, batch, recover, log }: WriterParts): W
       jobs = []
       for (const job of round) {
         try {
-          await heal()
+          // No pause in between: the batch in flight may fail at any other time.
+          if (failed !== undefined) await heal()
           await job.stage()
         } catch (error) {
           job.reject(error)

@@ -47,7 +47,8 @@ test('no flipped bit of a stored value goes unseen, and no value passes for that
     expect(unseal(key, bytes)).toBeUndefined()
   }
   expect(unseal('!records!phone.wavi@bob', stored)).toBeUndefined()
-  for (let length = 0; length < stored.length; length += 1) expect(unseal(key, stored.subarray(0, length))).toBeUndefined()
+  for (let length = 0; length < stored.length; length += 1)
+    expect(unseal(key, stored.subarray(0, length))).toBeUndefined()
 })
 
 test('a damaged record is an error for that record alone, reported once', async () => {

@@ -1,10 +1,7 @@
 import { expect, test } from 'vitest'
-import { all, bare, notification, opened, put, start, temporary } from './fixtures.ts'
+import { all, bare, enrollment, notification, opened, put, start, temporary } from './fixtures.ts'
 
-const enrollment = {
-  ...{ id: 'e1', appName: 'app', deviceName: 'pi', namespaces: {}, publicKey: 'k', signingAlgo: 'rsa2048' },
-  ...{ state: 'pending', expiresAt: start + 10 },
-} as const
+const fleeting = enrollment('e1', { expiresAt: start + 10 })
 
 test('a sweep removes records, notifications and enrollments that expired before now, and nothing else', async () => {
   const store = await opened(await temporary())
@@ -14,7 +11,7 @@ test('a sweep removes records, notifications and enrollments that expired before
     await put(tx, 'ever@alice', '1')
     await tx.putNotification(notification('due', { expiresAt: start + 10 }))
     await tx.putNotification(notification('later', { expiresAt: start + 12 }))
-    await tx.putEnrollment(enrollment)
+    await tx.putEnrollment(fleeting)
   })
   expect(await store.nextExpiry()).toBe(start + 9)
   expect(await store.sweep(start + 11)).toBe(3)
@@ -88,7 +85,7 @@ test('what goes leaves no index entry behind', async () => {
   await store.write(async (tx) => {
     await put(tx, 'private:a@alice', '1', { expiresAt: start }, { commit: false })
     await tx.enqueue(notification('n', { expiresAt: start }))
-    await tx.putEnrollment(enrollment)
+    await tx.putEnrollment(fleeting)
   })
   await store.sweep(start + 1000)
   await store.close()

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { parseAtKey } from '../../src/core/at-key.ts'
+import type { Enrollment } from '../../src/core/enrollment.ts'
 import type { Metadata } from '../../src/core/metadata.ts'
 import type { Notification } from '../../src/core/notification.ts'
 import type { Change, Store, Transaction } from '../../src/core/storage.ts'
@@ -73,6 +74,18 @@ export const notification = (id: string, parts: Partial<Notification> = {}): Not
   status: 'queued',
   isEncrypted: true,
   metadata: {},
+  ...parts,
+})
+
+/** An enrollment of an app on a board. */
+export const enrollment = (id: string, parts: Partial<Enrollment> = {}): Enrollment => ({
+  id,
+  appName: 'app',
+  deviceName: 'pi',
+  namespaces: { sensors: 'rw' },
+  publicKey: 'k',
+  signingAlgo: 'rsa2048',
+  state: 'approved',
   ...parts,
 })
 

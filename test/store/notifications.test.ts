@@ -21,7 +21,9 @@ test('a later notification with the same id replaces the earlier one, whatever i
   const store = await opened(await temporary())
   await store.write((tx) => tx.putNotification(notification('n', { at: start + 5, value: 'old' })))
   await store.write((tx) => tx.putNotification(notification('n', { at: start + 1, value: 'new' })))
-  expect((await all(store.notifications.since(start))).map(({ at, value }) => [at, value])).toEqual([[start + 1, 'new']])
+  expect((await all(store.notifications.since(start))).map(({ at, value }) => [at, value])).toEqual([
+    [start + 1, 'new'],
+  ])
   expect(await store.notifications.count()).toEqual({ total: 1, sent: 1, received: 0 })
 })
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { all, bare, notification, opened, put, remove, start, temporary } from './fixtures.ts'
+import { all, bare, enrollment, notification, opened, put, remove, start, temporary } from './fixtures.ts'
 
 const phone = 'phone.wavi@alice'
 const city = 'public:city@alice'
@@ -143,21 +143,17 @@ test('commit ids are never issued twice, though the newest entry was purged befo
 test('secrets and enrollments are kept apart from the records', async () => {
   const directory = await temporary()
   const store = await opened(directory)
-  const enrollment = {
-    ...{ id: 'e1', appName: 'app', deviceName: 'pi', namespaces: { sensors: 'rw' }, publicKey: 'k' },
-    ...{ signingAlgo: 'rsa2048', state: 'pending' },
-  } as const
   await store.write(async (tx) => {
     await tx.putSecret('cram', 'hush')
     await tx.putSecret('spent', 'x')
-    await tx.putEnrollment(enrollment)
+    await tx.putEnrollment(enrollment('e1'))
     expect(await tx.secret('cram')).toBe('hush')
   })
   await store.write((tx) => tx.removeSecret('spent'))
   await store.close()
   const again = await opened(directory)
   expect([await again.secret('cram'), await again.secret('spent')]).toEqual(['hush', undefined])
-  expect(await again.enrollments.get('e1')).toEqual(enrollment)
+  expect(await again.enrollments.get('e1')).toEqual(enrollment('e1'))
   expect([await all(again.records.entries()), await all(again.commits.entries())]).toEqual([[], []])
 })
 

@@ -1,0 +1,64 @@
+import { type AtSign, parseAtSign } from '../core/at-sign.ts'
+import { metadataAsChange } from '../core/metadata.ts'
+import type { Notification } from '../core/notification.ts'
+import { notify } from '../verbs/notify.ts'
+
+/** Notifier of what this server announces by itself. */
+export const systemNotifier = 'system'
+
+/** Metadata that `notify` never delivers (page 07, section 15). */
+const undelivered = ['isBinary', 'encoding', 'sharedKeyStatus', 'dataSignature'] as const
+
+/** Metadata that servers of 2024 do not know and refuse as a whole (page 04, section 14). */
+const younger = ['pubKeyHash', 'hashingAlgo', 'immutable', 'appMetadata'] as const
+
+/** What the other side is known to read. */
+export interface Reader {
+  /** Takes `eAtn`; others get the remaining life in its place. */
+  readonly eAtn: boolean
+  /** Takes nothing but what every released server takes: no asserted times, no younger metadata. */
+  readonly basic: boolean
+}
+
+/** The full key of a notification, taken apart as the `notify` grammar wants it. */
+function subjectOf(notification: Notification): {
+  to: AtSign
+  name: string
+  owner: AtSign | undefined
+  value: string | undefined
+} {
+  const { key, to, messageType, value } = notification
+  const rest = key.slice(key.indexOf(':') + 1)
+  const at = messageType === 'text' ? -1 : rest.lastIndexOf('@')
+  const name = at === -1 ? rest : rest.slice(0, at)
+  const owner = at === -1 ? undefined : parseAtSign(rest.slice(at))
+  return { to, name, owner, value: value ?? undefined }
+}
+
+/**
+ * The line that a peer gets (page 07, 16.1): never priority, strategy or latestN, the remaining life instead of the
+ * original one.
+ */
+export function deliveryLine(notification: Notification, now: number, reader: Reader): string {
+  const change = metadataAsChange(notification.metadata, !reader.basic)
+  if (notification.isEncrypted !== undefined) change.isEncrypted = notification.isEncrypted
+  else delete change.isEncrypted
+  for (const name of undelivered) delete change[name]
+  if (reader.basic) for (const name of younger) delete change[name]
+  if (change.ttr === undefined) delete change.ccd
+  if (notification.notifier !== systemNotifier) {
+    change.ttl ??= 0
+    change.ttb ??= 0
+  }
+  return `notify${notify.grammar.format({
+    id: notification.id,
+    operation: notification.operation,
+    messageType: notification.messageType,
+    notifier: notification.notifier,
+    ...(notification.explicitExpiry === true && reader.eAtn
+      ? { eAtn: notification.expiresAt }
+      : { ttln: Math.max(1, notification.expiresAt - now) }),
+    metadata: change,
+    subject: subjectOf(notification),
+  })}`
+}

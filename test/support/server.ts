@@ -1,0 +1,250 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Duplex, duplexPair } from 'node:stream'
+import { StringDecoder } from 'node:string_decoder'
+import { afterAll, expect } from 'vitest'
+import { type AtServer, type AtServerOptions, createAtServer } from '../../src/app.ts'
+import type { AtSign } from '../../src/core/at-sign.ts'
+import type { Enrollment } from '../../src/core/enrollment.ts'
+import { AtError } from '../../src/core/errors.ts'
+import { generateRsaPair, signRsa } from '../../src/crypto/signing.ts'
+import { openStore } from '../../src/store/store.ts'
+import { type ManualClock, manualClock } from './clock.ts'
+
+// Whatever is opened here is closed when the tests of the file are over.
+const closers: (() => Promise<void>)[] = []
+afterAll(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+/** One atServer in a directory of its own. Its resolver knows whom `routes` names and nobody else. */
+export interface TestServer {
+  readonly atSign: AtSign
+  readonly server: AtServer
+  readonly clock: ManualClock
+  /** How the atServers of other atSigns are reached. */
+  readonly routes: Map<AtSign, () => Duplex>
+  /** Faults that no command should be able to cause; must be empty when the tests of the file are over. */
+  readonly faults: string[]
+}
+
+export interface TestServerOptions extends Partial<Pick<AtServerOptions, 'maxConnections' | 'federation'>> {
+  readonly atSign?: AtSign
+  readonly clock?: ManualClock
+  /** Stored before the server starts: id and what may differ from an approved enrollment of the key of `asEnrolled`. */
+  readonly enrollments?: Readonly<Record<string, Partial<Enrollment>>>
+}
+
+let keys: ReturnType<typeof generateRsaPair> | undefined
+
+/** The one key pair with which the owners of these tests log in. */
+export function loginKeys(): ReturnType<typeof generateRsaPair> {
+  keys ??= generateRsaPair()
+  return keys
+}
+
+async function storeEnrollments(directory: string, atSign: AtSign, clock: ManualClock, options: TestServerOptions) {
+  if (options.enrollments === undefined) return
+  const { publicKey } = await loginKeys()
+  const base = { appName: 'app', deviceName: 'device', namespaces: {}, publicKey, signingAlgo: 'rsa2048' } as const
+  const store = await openStore({ directory, atSign, clock, log: () => {} })
+  for (const [id, own] of Object.entries(options.enrollments)) {
+    await store.write((tx) => tx.putEnrollment({ ...base, id, state: 'approved', ...own }))
+  }
+  await store.close()
+}
+
+export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const { atSign = '@alice', clock = manualClock() } = options
+  const directory = await mkdtemp(join(tmpdir(), 'atedge-server-'))
+  await storeEnrollments(directory, atSign, clock, options)
+  const routes: TestServer['routes'] = new Map()
+  const faults: string[] = []
+  const server = await createAtServer({
+    ...options,
+    ...{ atSign, directory, clock, version: '1.2.3' },
+    log: (level, message, details) => {
+      if (level === 'error') faults.push(`${message} ${String(details?.['error'])}`)
+    },
+    resolver: {
+      async resolve(wanted) {
+        if (!routes.has(wanted)) throw new AtError('AT0007', `Unable to find secondary address for atSign:${wanted}`)
+        return { host: wanted, port: 6464 }
+      },
+      forget() {},
+    },
+    async dial({ host }) {
+      const open = routes.get(host as AtSign)
+      if (open === undefined) throw new AtError('AT0004', `no route to ${host}`)
+      return open()
+    },
+  })
+  closers.push(async () => {
+    const closing = server.close()
+    // Whoever still waits for something has no clock any more.
+    clock.advance(60_000)
+    await closing
+    await rm(directory, { recursive: true, force: true })
+    expect(faults).toEqual([])
+  })
+  return { atSign, server, clock, routes, faults }
+}
+
+/** A client that sees bytes as they come: replies with their prompt, lines with their LF. */
+export interface Client {
+  readonly stream: Duplex
+  /** What came in each write of the server, greeting included. */
+  readonly chunks: readonly string[]
+  /** Sends bytes in one write; nothing is added. */
+  write(bytes: string | Uint8Array): void
+  /** The next reply: one line, its LF and the prompt. */
+  reply(): Promise<string>
+  /** Sends a line and waits for its reply. */
+  ask(line: string): Promise<string>
+  /** The next line with its LF, of a monitor. */
+  line(): Promise<string>
+  /** The next match of a pattern that begins with `^`. */
+  take(pattern: RegExp): Promise<string>
+  /** What came and was not taken, once the server has ended the connection. */
+  readonly closed: Promise<string>
+  /** Goes away without a word. */
+  destroy(): void
+}
+
+const wholeReply = /^[^\n]*\n@(?:[^@:\s]+@)?/u
+
+/** Reads a stream to an atServer. */
+export function clientOf(stream: Duplex): Client {
+  const decoder = new StringDecoder('utf8')
+  const chunks: string[] = []
+  let unread = ''
+  let ended = false
+  let waiting: { pattern: RegExp; resolve(text: string): void; reject(error: Error): void }[] = []
+  let tellClosed: (rest: string) => void = () => {}
+  const closed = new Promise<string>((resolve) => {
+    tellClosed = resolve
+  })
+
+  const serve = (): void => {
+    for (let head = waiting[0]; head !== undefined; head = waiting[0]) {
+      const found = head.pattern.exec(unread)?.[0]
+      if (found === undefined) return
+      unread = unread.slice(found.length)
+      waiting.shift()
+      head.resolve(found)
+    }
+  }
+  const finish = (): void => {
+    ended = true
+    for (const { pattern, reject } of waiting) reject(new Error(`closed before ${pattern}; came: ${unread}`))
+    waiting = []
+    tellClosed(unread)
+  }
+
+  stream.on('data', (chunk: Buffer) => {
+    const text = decoder.write(chunk)
+    chunks.push(text)
+    unread += text
+    serve()
+  })
+  stream.on('end', () => {
+    finish()
+    stream.end()
+  })
+  stream.on('close', finish)
+  stream.on('error', finish)
+
+  const take = (pattern: RegExp): Promise<string> =>
+    new Promise((resolve, reject) => {
+      waiting.push({ pattern, resolve, reject })
+      serve()
+      if (ended && waiting.length > 0) finish()
+    })
+  const reply = (): Promise<string> => take(wholeReply)
+  const write = (bytes: string | Uint8Array): void => void stream.write(bytes)
+  const ask = (line: string): Promise<string> => {
+    write(`${line}\n`)
+    return reply()
+  }
+  return {
+    ...{ stream, chunks, closed, write, reply, ask, take },
+    line: () => take(/^[^\n]*\n/),
+    destroy: () => void stream.destroy(),
+  }
+}
+
+/** A connection that was greeted and has said nothing yet. */
+export async function raw({ server }: TestServer): Promise<Client> {
+  const client = clientOf(server.connect())
+  await client.take(/^@/)
+  return client
+}
+
+/** The text to be signed or digested, out of the reply to `from` by the owner. */
+export async function challengeFor(client: Client, { atSign }: TestServer): Promise<string> {
+  const reply = await client.ask(`from:${atSign}`)
+  return reply.slice('data:'.length, reply.indexOf('\n'))
+}
+
+/** What `cram` wants for a challenge, by the definition of page 02, section 3. */
+export const digestOf = (secret: string, challenge: string): string =>
+  createHash('sha512').update(`${secret}${challenge}`, 'utf8').digest('hex')
+
+/** Logged in with the secret of a device that is not activated yet. */
+export async function asOwner(target: TestServer): Promise<Client> {
+  const secret = await target.server.cramSecret()
+  if (secret === undefined) throw new Error(`${target.atSign} has no CRAM secret any more`)
+  const client = await raw(target)
+  const digest = digestOf(secret, await challengeFor(client, target))
+  expect(await client.ask(`cram:${digest}`)).toBe(`data:success\n${target.atSign}@`)
+  return client
+}
+
+async function login(target: TestServer, option: string): Promise<Client> {
+  const client = await raw(target)
+  const signature = signRsa((await loginKeys()).privateKey, await challengeFor(client, target))
+  expect(await client.ask(`pkam:${option}${signature}`)).toBe(`data:success\n${target.atSign}@`)
+  return client
+}
+
+/** Logged in with the credential of a legacy onboarding, which is installed first. */
+export async function asPrimary(target: TestServer): Promise<Client> {
+  const owner = await asOwner(target)
+  const { publicKey } = await loginKeys()
+  expect(await owner.ask(`update:privatekey:at_pkam_publickey ${publicKey}`)).toBe(`data:-1\n${target.atSign}@`)
+  owner.destroy()
+  return login(target, '')
+}
+
+/** Logged in as one of the enrollments that `startServer` was given. */
+export const asEnrolled = (target: TestServer, id: string): Promise<Client> => login(target, `enrollmentId:${id}:`)
+
+/** Lets two atServers find each other. */
+export function connectServers(one: TestServer, other: TestServer): void {
+  one.routes.set(other.atSign, () => other.server.connect())
+  other.routes.set(one.atSign, () => one.server.connect())
+}
+
+/**
+ * The session that the atServer of another atSign has here after `from` and `pol`. That atServer shakes hands itself;
+ * once it is known, the connection is taken over. The two servers have to be connected.
+ */
+export async function asPeer(target: TestServer, peer: TestServer): Promise<Client> {
+  const client = await raw(target)
+  const [theirs, relay] = duplexPair()
+  relay.write('@')
+  relay.on('data', (chunk: Buffer) => client.write(chunk))
+  const known = peer.routes.get(target.atSign)
+  peer.routes.set(target.atSign, () => theirs)
+  const owner = await asOwner(peer)
+  owner.write(`lookup:handshake${target.atSign}\n`)
+  relay.write(await client.reply())
+  await client.take(new RegExp(`^${peer.atSign}@$`))
+  relay.removeAllListeners('data')
+  relay.end()
+  if (known !== undefined) peer.routes.set(target.atSign, known)
+  owner.destroy()
+  return client
+}
