@@ -4,13 +4,13 @@ import type { Duplex } from 'node:stream'
 import { type AtServer, createAtServer, listenFor } from './app.ts'
 import type { AtSign } from './core/at-sign.ts'
 import type { Clock } from './core/clock.ts'
-import { limits } from './core/limits.ts'
 import type { Log } from './core/log.ts'
 import { readKeysFile, writeKeysFile } from './crypto/keys-file.ts'
 import { createResolver, type Resolver } from './directory/resolver.ts'
 import { startDirectory } from './directory/server.ts'
 import { createTable } from './directory/table.ts'
 import { dialTls } from './net/dial.ts'
+import { clientContext } from './net/tls-context.ts'
 import { activate } from './provision/activation.ts'
 import { type CertificateFiles, ensureAuthority, ensureCertificate } from './provision/files.ts'
 
@@ -54,6 +54,7 @@ const loopback = '127.0.0.1'
 const names = [host, loopback]
 
 type Close = () => Promise<unknown>
+type Dial = (address: { host: string; port: number }) => Promise<Duplex>
 
 /** Reads the keys of an activated atSign, or activates it and writes them before its secret goes. */
 async function ensureKeys(server: AtServer, options: NetworkOptions): Promise<string> {
@@ -102,13 +103,15 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const context = { cert: certificate.chain, key: certificate.key, ca }
     const listener = await startDirectory({ listen: { ...context, host: loopback, port: portBase }, table, clock, log })
     closers.push(() => listener.close())
-    const ask = (): Promise<Duplex> => dialTls({ host, port: listener.port, ca: [ca], timeoutMs: limits.dialMs, clock })
+    const secureContext = clientContext({ ca: [ca], cert: certificate.chain, key: certificate.key })
+    const dial: Dial = (address) => dialTls({ ...address, context: secureContext, clock })
+    const ask = (): Promise<Duplex> => dial({ host, port: listener.port })
     const resolver = createResolver({ clock, dial: ask, name: `${host}:${listener.port}` })
     closers.push(async () => resolver.close())
     const members: NetworkMember[] = []
     for (const [index, atSign] of options.atSigns.entries()) {
       progress?.(`atServer of ${atSign}`)
-      members.push(await startMember(atSign, port(index), { options, certificate, ca, resolver, closers }))
+      members.push(await startMember(atSign, port(index), { options, certificate, ca, resolver, dial, closers }))
     }
     return { directory: { host, port: listener.port }, ca: authority.certificatePath, members, close }
   } catch (error) {
@@ -125,14 +128,13 @@ async function startMember(
     certificate: CertificateFiles
     ca: string
     resolver: Resolver
+    dial: Dial
     closers: Close[]
   },
 ): Promise<NetworkMember> {
-  const { options, certificate, ca, closers } = parts
+  const { options, certificate, ca, dial, closers } = parts
   const { clock, log } = options
   const context = { cert: certificate.chain, key: certificate.key, ca }
-  const dial = (address: { host: string; port: number }): Promise<Duplex> =>
-    dialTls({ ...address, ca: [ca], cert: certificate.chain, key: certificate.key, timeoutMs: limits.dialMs, clock })
   const server = await createAtServer({
     atSign,
     directory: join(options.directory, 'atservers', atSign),

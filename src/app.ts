@@ -5,6 +5,7 @@ import { primaryEnrollment } from './core/enrollment.ts'
 import { limits } from './core/limits.ts'
 import type { Log } from './core/log.ts'
 import { compilePattern } from './core/pattern.ts'
+import type { Store } from './core/storage.ts'
 import type { Resolver } from './directory/resolver.ts'
 import { listenTls } from './net/listen.ts'
 import { newCramSecret } from './provision/secret.ts'
@@ -29,7 +30,7 @@ export interface AtServerOptions {
   /** Folder of the database; made when it is missing. */
   readonly directory: string
   /** Finds other atSigns. */
-  readonly resolver: Pick<Resolver, 'resolve'>
+  readonly resolver: Pick<Resolver, 'resolve' | 'forget'>
   /** Opens TLS to another atServer with this one's certificate. */
   readonly dial: (address: { host: string; port: number }) => Promise<Duplex>
   readonly clock: Clock
@@ -71,7 +72,8 @@ export async function listenFor(
 ): Promise<() => Promise<void>> {
   const onConnection = (socket: Duplex, info: Origin): void => server.handle(socket, info)
   try {
-    const listener = await listenTls({ ...at, handshakeMs: limits.handshakeMs, onConnection })
+    const maxSockets = 2 * limits.inboundConnections
+    const listener = await listenTls({ ...at, handshakeMs: limits.handshakeMs, maxSockets, onConnection })
     return async () => {
       await Promise.all([listener.close(graceMs), server.close()])
     }
@@ -88,17 +90,27 @@ const defaultFederation: FederationSettings = { clientCertificate: 'if-present',
  * @throws AtError or Error when the store belongs to another atSign, is locked or cannot be opened
  */
 export async function createAtServer(options: AtServerOptions): Promise<AtServer> {
+  const { atSign, directory, clock, log } = options
+  const store = await openStore({ directory, atSign, clock, log })
+  try {
+    return await assemble(options, store)
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+async function assemble(options: AtServerOptions, store: Store): Promise<AtServer> {
   const { atSign: self, clock, log, resolver } = options
   const notificationMs = options.notificationMs ?? limits.notificationMs
-  const store = await openStore({ directory: options.directory, atSign: self, clock, log })
   const sign = await ensureSigningKeys(store, self, clock)
   const proofs = createProofs(clock)
-  const { resolve } = resolver
+  const resolve: Resolver['resolve'] = (atSign, how) => resolver.resolve(atSign, how)
   const beforeProof: KeyRefresh['refreshKey'] = (peer, session) => remote.refreshKey(peer, session)
   const peers = createPeers({ self, clock, log, resolve, dial: options.dial, sign, proofs, beforeProof })
   const federation = createFederation({ settings: options.federation ?? defaultFederation, resolve, peers, proofs })
   const lastCommitId = () => store.commits.lastId()
-  const feed = createFeed({ self, clock, notifications: store.notifications, lastCommitId })
+  const feed = createFeed({ self, clock, notifications: store.notifications, lastCommitId, log })
   const autoNotify = options.autoNotify ?? true
   const outgoing = createDelivery({ self, clock, log, store, peers, autoNotify, notificationMs })
   const remote = createRemote({ self, clock, store, peers })

@@ -142,21 +142,24 @@ export function startMonitor(parts: MonitorParts, options: MonitorOptions, onEnd
   }
 
   const subscribe = (fresh: Link): void => {
-    fresh.send(commandFor(inbox.resumeAt ?? (subscribed ? startedAt : undefined), pattern))
+    const from = inbox.resumeAt ?? (subscribed ? startedAt : undefined)
     link = fresh
     subscribed = true
-    beat(fresh)
+    fresh.send(commandFor(from, pattern))
+    // Inside the process a refusal may be here already.
+    if (!fresh.closed) beat(fresh)
   }
 
   const run = async (): Promise<void> => {
+    // Until the login is done, its own error says more than that of the connection.
     let onLoss = (_error?: Error): void => {}
     const onClose = (error?: Error): void => onLoss(error)
     try {
       const fresh = await openSession(connect, (opened) => pkamLogin(opened, keys), { clock, onNotification, onClose })
-      if (over) fresh.close()
-      else subscribe(fresh)
       onLoss = lost
-      if (fresh.closed) lost(undefined)
+      if (over) fresh.close()
+      else if (fresh.closed) lost(undefined)
+      else subscribe(fresh)
     } catch (error) {
       lost(error)
     }

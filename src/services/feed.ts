@@ -3,6 +3,7 @@ import { parseAtKey } from '../core/at-key.ts'
 import { type AtSign, bareName } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
 import { type Notification, notificationView } from '../core/notification.ts'
 import type { Notifications } from '../core/storage.ts'
 import type { Feed } from '../verbs/verb.ts'
@@ -23,6 +24,9 @@ interface Monitor {
 }
 
 const lineOf = (view: unknown): string => `notification: ${JSON.stringify(view)}\n`
+
+/** Base Python sends different contents under one id, each of which is shown (page 04, section 4). */
+const versionOf = ({ at, id }: Notification): string => `${at} ${id}`
 
 /** Reference: statsNotificationJobTimeInterval. It also keeps a monitor's connection from being idle. */
 const statsEveryMs = 15_000
@@ -57,8 +61,9 @@ export function createFeed(options: {
   clock: Clock
   notifications: Notifications
   lastCommitId: () => number
+  log: Log
 }): Feed & FeedSource & { close(): void } {
-  const { self, clock, notifications } = options
+  const { self, clock, notifications, log } = options
   const monitors = new Set<Monitor>()
   let cancelStats: (() => void) | undefined
   let pendingStats: { commitId: number; operation: 'update' | 'delete' } | undefined
@@ -69,14 +74,19 @@ export function createFeed(options: {
 
   const replay = async (monitor: Monitor, since: number): Promise<void> => {
     const written = new Set<string>()
-    for await (const notification of notifications.since(since)) {
+    try {
+      for await (const notification of notifications.since(since)) {
+        if (!monitors.has(monitor)) return
+        deliver(monitor, notification)
+        written.add(versionOf(notification))
+      }
+    } catch (error) {
       if (!monitors.has(monitor)) return
-      deliver(monitor, notification)
-      written.add(notification.id)
+      log('error', 'stored notifications could not be read for a monitor', { error })
     }
     const held = monitor.held ?? []
     monitor.held = undefined
-    for (const notification of held) if (!written.has(notification.id)) deliver(monitor, notification)
+    for (const notification of held) if (!written.has(versionOf(notification))) deliver(monitor, notification)
   }
 
   const writeStats = (commitId: number, operation: 'update' | 'delete'): void => {

@@ -167,11 +167,10 @@ export function createRemote(options: {
 
   const refreshKey = async (owner: AtSign, session: PeerSession): Promise<void> => {
     const asked = makeAtKey({ scope: 'public', entity: 'publickey', owner })
-    const copy = await store.records.get(cachedForm(asked).text)
-    if (copy === undefined) return
-    const reply = await session.request(`lookup:all:publickey${owner}`)
     try {
-      const answer = readAnswer(reply, asked, owner)
+      const copy = await store.records.get(cachedForm(asked).text)
+      if (copy === undefined) return
+      const answer = readAnswer(await session.request(`lookup:all:publickey${owner}`), asked, owner)
       if (answer?.value != null && answer.value !== copy.value) await keep(asked, answer.value, answer.metadata)
     } catch (error) {
       if (!(error instanceof AtError)) throw error

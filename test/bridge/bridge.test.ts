@@ -253,6 +253,27 @@ describe('closing', () => {
     await expect(mqtt.connectAsync(url, { reconnectPeriod: 0 })).rejects.toThrow()
   })
 
+  test('waits for the reading of a sensor that has gone already', async () => {
+    const commit = gate()
+    const { client, started, done } = fakeClient(() => commit.passed)
+    const { url, bridge } = await startWorld({ rules: [temperature], client })
+    const [device, other] = await Promise.all([sensor(url), sensor(url)])
+    const gone = journal<string>()
+    other.on('message', (topic) => gone.add(topic))
+    await other.subscribeAsync('$SYS/+/disconnect/clients')
+    await device.publishAsync('zigbee2mqtt/a', '{"temperature":1}', { qos: 0 })
+    await started.reach(1)
+    await device.endAsync()
+    await gone.reach(1)
+    const stored = bridge.close().then(() => done.entries.length)
+    // Time enough for a bridge that does not wait: a whole other one comes and goes.
+    const elsewhere = await startWorld({ rules: [], client })
+    await (await sensor(elsewhere.url)).publishAsync('a', 'b', { qos: 2 })
+    await elsewhere.bridge.close()
+    commit.open()
+    expect(await stored).toBe(1)
+  })
+
   test('drops a message that comes too late without acknowledging it', async () => {
     const commit = gate()
     const { client, started } = fakeClient(() => commit.passed)
@@ -291,6 +312,23 @@ describe('the broker', () => {
     const surplus = dial()
     await new Promise((resolve) => surplus.once('close', resolve))
     expect(sockets.every((socket) => !socket.destroyed)).toBe(true)
+  })
+
+  test('keeps no session for a subscriber that stays away', async () => {
+    const { url } = await startWorld({ rules: [], client: fakeClient().client })
+    const options = { clientId: 'home', clean: false }
+    const home = await sensor(url, options)
+    await home.subscribeAsync('#', { qos: 1 })
+    await home.endAsync()
+    const device = await sensor(url)
+    await device.publishAsync('a', 'missed', { qos: 1 })
+    const again = await sensor(url, options)
+    const heard = journal<string>()
+    again.on('message', (_topic, payload) => heard.add(payload.toString()))
+    await again.subscribeAsync('#', { qos: 1 })
+    await device.publishAsync('a', 'heard', { qos: 1 })
+    await heard.reach(1)
+    expect(heard.entries).toEqual(['heard'])
   })
 
   test('keeps its own topics to itself', async () => {

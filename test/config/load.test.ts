@@ -55,7 +55,7 @@ describe('a configuration', () => {
         broker: { host: '127.0.0.1', port: 1883 },
         rules: [],
       },
-      health: { enabled: true, interval: 10_000, topic: 'atedge/host' },
+      health: { enabled: true, interval: 10_000, topic: 'atedge/host', recipients: ['self'] },
       log: { level: 'info' },
       underSystemd: false,
     })

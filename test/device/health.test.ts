@@ -4,7 +4,7 @@ import { compileRules } from '../../src/bridge/mapping.ts'
 import { silent } from '../../src/core/log.ts'
 import { backoffMs } from '../../src/device/backoff.ts'
 import { healthRules, publishHealth, readHealth } from '../../src/device/health.ts'
-import { fakeClient, handClock, journal, startWorld } from '../bridge/world.ts'
+import { fakeClient, gate, handClock, journal, startWorld } from '../bridge/world.ts'
 
 const everywhere = ['load', 'memory_used', 'disk_used', 'uptime']
 
@@ -109,7 +109,7 @@ describe('the publisher', () => {
     const { client, done } = fakeClient(() => {
       if (!healthy) throw new Error('disk full')
     })
-    const { url } = await startWorld({ rules: healthRules('atedge/host', ['self']), client, clock })
+    const { url, bridge } = await startWorld({ rules: healthRules('atedge/host', ['self']), client, clock })
     start(url, clock)
     await clock.timers.reach(1)
     clock.advance(1_000)
@@ -120,6 +120,21 @@ describe('the publisher', () => {
     await clock.timers.reach(3)
     expect(clock.timers.entries[2]).toBe(10_000)
     expect(done.entries.length).toBeGreaterThanOrEqual(everywhere.length)
+    await bridge.close()
+    await clock.timers.reach(4)
+    expect(clock.timers.entries[3]).toBe(1_000)
+  })
+
+  test('stops while its readings wait for their commit', async () => {
+    const clock = watchedClock()
+    const commit = gate()
+    const { client, started } = fakeClient(() => commit.passed)
+    const { url } = await startWorld({ rules: healthRules('atedge/host', ['self']), client, clock })
+    const publisher = start(url, clock)
+    await started.reach(1)
+    await publisher.stop()
+    expect(clock.timers.entries).toEqual([])
+    commit.open()
   })
 
   test('stops while it has no broker', async () => {
