@@ -118,7 +118,9 @@ export async function startDeviceBridge(
 
 function startHealth(port: number, { config, clock, log }: DeviceOptions): Close {
   const { topic, interval } = config.health
-  const url = `mqtt://127.0.0.1:${port}`
+  const { host } = config.bridge.broker
+  const near = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  const url = `mqtt://${near.includes(':') ? `[${near}]` : near}:${port}`
   const publisher = publishHealth({ url, topic, intervalMs: interval, clock, directory: config.dataDir, log })
   return () => publisher.stop()
 }

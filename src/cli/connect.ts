@@ -3,13 +3,13 @@ import { join, resolve } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type AtClient, connectAtClient } from '../client/client.ts'
-import { loadConfig } from '../config/load.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import { type AtKeys, defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
 import { createResolver } from '../directory/resolver.ts'
 import { dialTls } from '../net/dial.ts'
+import { readConfig } from './config.ts'
 import type { Io } from './io.ts'
 
 /** Options of every command that talks to an atServer. */
@@ -104,7 +104,7 @@ async function placeOf(options: ConnectOptions): Promise<Place> {
     }
   }
   if (options.config !== undefined) {
-    const { atSign, bridge, dataDir, certificates, listen, directory } = await loadConfig({ file: options.config })
+    const { atSign, bridge, dataDir, certificates, listen, directory } = await readConfig(options.config)
     const caPath = certificates.chain === undefined ? join(dataDir, 'ca.pem') : certificates.ca
     return { atSign, keysPath: bridge.keys, caPath, directory, server: { host: 'localhost', port: listen.port } }
   }

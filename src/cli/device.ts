@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { createAtServer } from '../app.ts'
 import { deviceCertificate, startDevice } from '../app-device.ts'
-import { type Config, loadConfig } from '../config/load.ts'
+import type { Config } from '../config/load.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { silent } from '../core/log.ts'
@@ -12,6 +12,7 @@ import { createLog } from '../device/log.ts'
 import { activate } from '../provision/activation.ts'
 import { secretQr } from '../provision/secret.ts'
 import { version } from '../version.ts'
+import { readConfig } from './config.ts'
 import { type ConnectOptions, findTarget, withConnection } from './connect.ts'
 import { ExitError, type Io, print } from './io.ts'
 
@@ -67,7 +68,7 @@ async function init(
     await mkdir(join(file, '..'), { recursive: true })
     await writeFile(file, firstConfig(atSign, dataDir, options.host), { mode: 0o640 })
   }
-  const config = await loadConfig({ file })
+  const config = await readConfig(file)
   if (config.atSign !== atSign) throw new ExitError(1, `${file} is for ${config.atSign}, not for ${atSign}`)
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   await deviceCertificate(config, systemClock)
@@ -88,23 +89,13 @@ async function init(
 
 async function serve(options: { config: string; logLevel?: string }, io: Io): Promise<void> {
   const flags = options.logLevel === undefined ? {} : { 'log.level': options.logLevel }
-  const config = await loadConfig({ file: resolve(options.config), flags })
+  const config = await readConfig(options.config, flags)
   const log = createLog(config.log.level, config.underSystemd)
   const device = await startDevice({ config, clock: systemClock, log, version })
   await io.stopped
   log('info', 'stopping')
   await device.close()
   log('info', 'stopped')
-}
-
-async function checkConfig(options: { config: string; json?: boolean }, io: Io): Promise<void> {
-  const config = await loadConfig({ file: resolve(options.config) })
-  print(
-    io,
-    options.json,
-    config,
-    () => `${options.config} is right: ${config.atSign}, ${config.bridge.rules.length} rules`,
-  )
 }
 
 async function activateCommand(options: ConnectOptions & { secret: string; json?: boolean }, io: Io): Promise<void> {
@@ -131,7 +122,7 @@ async function activateCommand(options: ConnectOptions & { secret: string; json?
   )
 }
 
-/** `atedge init | serve | config check | activate`. */
+/** `atedge init | serve | activate`. */
 export function addDeviceCommands(program: Command, io: Io): void {
   program
     .command('init')
@@ -150,15 +141,6 @@ export function addDeviceCommands(program: Command, io: Io): void {
     .option('--log-level <level>', 'overrides log.level of the configuration')
     .addHelpText('after', '\nExample:\n  atedge serve -c /etc/atedge/atedge.yaml')
     .action((options) => serve(options, io))
-  program
-    .command('config')
-    .description('work with the configuration')
-    .command('check')
-    .description('read the configuration and say what is wrong with it, by line')
-    .option('-c, --config <file>', 'configuration', '/etc/atedge/atedge.yaml')
-    .option('--json', 'print the whole configuration, defaults included, as JSON')
-    .addHelpText('after', '\nExample:\n  atedge config check -c ./atedge.yaml')
-    .action((options) => checkConfig(options, io))
   withConnection(program.command('activate'))
     .description('make an atSign yours: cut its keys, write the .atKeys file, delete the secret')
     .requiredOption('--secret <secret>', 'CRAM secret shown by `atedge init`; - reads it from standard input')

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { version } from '../version.ts'
+import { addConfigCommand } from './config.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDeviceCommands } from './device.ts'
 import { ExitError, type Io } from './io.ts'
@@ -28,6 +29,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     .version(version)
     .showHelpAfterError('(see --help)')
   addDeviceCommands(program, io)
+  addConfigCommand(program, io)
   addNetworkCommand(program, io)
   addDemoCommand(program, io)
   addRecordCommands(program, io)

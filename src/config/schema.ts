@@ -24,7 +24,7 @@ export const defaults = (hostname: string) => ({
     broker: { host: '127.0.0.1', port: 1883, username: undefined, passwordFile: undefined },
     rules: [],
   },
-  health: { enabled: true, interval: '10s', topic: 'atedge/host', recipients: ['self'] },
+  health: { enabled: true, interval: '1m', topic: 'atedge/host', recipients: ['self'] },
   log: { level: 'info' },
 })
 

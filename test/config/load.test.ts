@@ -55,7 +55,7 @@ describe('a configuration', () => {
         broker: { host: '127.0.0.1', port: 1883 },
         rules: [],
       },
-      health: { enabled: true, interval: 10_000, topic: 'atedge/host', recipients: ['self'] },
+      health: { enabled: true, interval: 60_000, topic: 'atedge/host', recipients: ['self'] },
       log: { level: 'info' },
       underSystemd: false,
     })
@@ -76,7 +76,7 @@ describe('a configuration', () => {
     expect(config.dataDir).toBe('/etc/atedge/data')
     expect(config.certificates).toEqual({ chain: '/etc/atedge/tls/chain.pem', key: '/k.pem' })
     expect(config.bridge.keys).toBe('/etc/atedge/data/keys/@device_key.atKeys')
-    expect(config.health.interval).toBe(10_000)
+    expect(config.health.interval).toBe(60_000)
     expect(config.listen.port).toBe(6464)
   })
 
