@@ -3,12 +3,11 @@ import { join, resolve } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type AtClient, connectAtClient } from '../client/client.ts'
+import { tlsTransport } from '../client/transport.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
-import { limits } from '../core/limits.ts'
 import { type AtKeys, defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
 import { createResolver } from '../directory/resolver.ts'
-import { dialTls } from '../net/dial.ts'
 import { readConfig } from './config.ts'
 import type { Io } from './io.ts'
 
@@ -119,8 +118,7 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
   const atSign = parseAtSign(named)
   const caPath = options.ca ?? place.caPath
   const ca = caPath === undefined ? undefined : await readFile(caPath, 'utf8')
-  const dial = (address: { host: string; port: number }): Promise<Duplex> =>
-    dialTls({ ...address, ...(ca === undefined ? {} : { ca: [ca] }), timeoutMs: limits.dialMs, clock: systemClock })
+  const dial = tlsTransport(ca, systemClock)
   const directory = options.rootServer === undefined ? place.directory : parseAddress(options.rootServer, 64)
   const resolver = createResolver({ clock: systemClock, dial: () => dial(directory) })
   const server = options.server === undefined ? place.server : parseAddress(options.server, 6464)

@@ -5,14 +5,13 @@ import type { Command } from 'commander'
 import { startDeviceBridge } from '../app-device.ts'
 import { type Network, startNetwork } from '../app-network.ts'
 import { type AtClient, connectAtClient } from '../client/client.ts'
+import { tlsTransport } from '../client/transport.ts'
 import { parseConfig } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
-import { limits } from '../core/limits.ts'
 import { silent } from '../core/log.ts'
 import { readKeysFile } from '../crypto/keys-file.ts'
 import { createLog } from '../device/log.ts'
 import { createResolver } from '../directory/resolver.ts'
-import { dialTls } from '../net/dial.ts'
 import { version } from '../version.ts'
 import { ExitError, type Io } from './io.ts'
 import { parsePortBase, writeNetworkFile } from './network.ts'
@@ -104,9 +103,7 @@ function instructions(program: string, folder: string, mqttPort: number): string
 async function connectMember(network: Network, atSign: typeof peer): Promise<AtClient> {
   const member = network.members.find((candidate) => candidate.atSign === atSign)
   if (member?.keys === undefined) throw new ExitError(1, `${atSign} has no keys in this network`)
-  const ca = await readFile(network.ca, 'utf8')
-  const dial = (address: { host: string; port: number }) =>
-    dialTls({ ...address, ca: [ca], timeoutMs: limits.dialMs, clock: systemClock })
+  const dial = tlsTransport(await readFile(network.ca, 'utf8'), systemClock)
   const resolver = createResolver({ clock: systemClock, dial: () => dial(network.directory) })
   const keys = await readKeysFile(member.keys, atSign)
   const connect = async () => dial(await resolver.resolve(atSign))

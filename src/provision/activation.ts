@@ -70,12 +70,15 @@ async function logsIn({ connect, clock }: ActivationOptions, keys: AtKeys): Prom
  * Turns the secret of a new atServer into its owner's keys (page 02, section 12): the credential by CRAM, a login that
  * proves it, the public key, the end of the secret. Safe to repeat with the same keys after any interruption.
  * @returns the keys, given or new; their legacy credential is the enrollment `primary`, so they carry no id
- * @throws AtError AT0401 for a wrong secret, AT0032 when the atSign is activated with other keys
+ * @throws AtError AT0401 for a wrong secret, AT0032 when the atSign is activated with other keys,
+ *   AT0022 for keys of another atSign
  */
 export async function activate(options: ActivationOptions): Promise<AtKeys> {
   const { atSign, connect, clock, progress = () => {} } = options
   if (options.keys === undefined) progress('cutting keys')
   const keys = options.keys ?? (await createAtKeys(atSign))
+  if (keys.atSign !== atSign)
+    throw new AtError('AT0022', `The keys given are those of ${keys.atSign}, not of ${atSign}`)
   const repeated = options.keys !== undefined && (await logsIn(options, keys))
   if (!repeated) {
     progress('installing the credential')

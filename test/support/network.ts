@@ -119,16 +119,17 @@ const names = { host: 'localhost', loopback: '127.0.0.1' } as const
 
 /**
  * Starts a network.
- * @param options passed on to every atServer
+ * @param options passed on to every atServer; `trust` is an authority that they trust for client certificates besides
+ *   that of the network
  */
 export async function startTestNetwork(
   atSigns: readonly AtSign[],
-  options: { clock?: ManualClock } & Partial<Pick<AtServerOptions, 'federation' | 'autoNotify'>> = {},
+  options: { clock?: ManualClock; trust?: string } & Partial<Pick<AtServerOptions, 'federation' | 'autoNotify'>> = {},
 ): Promise<TestNetwork> {
-  const { clock = manualClock(), ...forAll } = options
+  const { clock = manualClock(), trust = '', ...forAll } = options
   const certificate = await testCertificate()
   const table = createTable()
-  const context = { cert: certificate.chain, key: certificate.key, ca: certificate.ca }
+  const context = { cert: certificate.chain, key: certificate.key, ca: `${certificate.ca}${trust}` }
   const secureContext = clientContext({ ca: [certificate.ca], cert: certificate.chain, key: certificate.key })
   const log: Log = () => {}
 

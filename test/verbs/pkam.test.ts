@@ -172,7 +172,7 @@ describe('the credential of a legacy onboarding (page 08, 2.2)', () => {
   })
 
   test('is refused when it is no key', async () => {
-    const owner = await asOwner(alice)
+    const owner = await asOwner(await startServer())
     for (const value of ['x', 'MIIB', eccPoint]) {
       expect(await owner.ask(`update:privatekey:at_pkam_publickey ${value}`)).toMatch(/^error:AT0022-/)
     }
