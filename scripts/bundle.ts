@@ -1,6 +1,15 @@
 // Builds what is shipped: `dist/atedge.mjs` (the program) and `dist/index.mjs` (the library), each one ESM file with all
 // of its dependencies inside, and LevelDB's binaries beside them. Run by `npm run build`.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build, type Metafile, type Plugin } from 'esbuild'
@@ -117,6 +126,22 @@ function largestInputs(metafile: Metafile, count: number): string {
   return largest.map(([owner, size]) => `${owner} ${Math.round(size / 1000)}`).join(', ')
 }
 
+/** Licence texts of everything inside the bundle, as those licences ask for. */
+function writeNotices(metafile: Metafile, file: string): void {
+  const folders = new Set<string>()
+  for (const input of Object.keys(metafile.inputs)) {
+    const folder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0]
+    if (folder !== undefined) folders.add(folder)
+  }
+  const notices = [...folders].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
+    const text = readdirSync(join(root, folder)).find((entry) => /^(licen[cs]e|copying)/i.test(entry))
+    const terms = text === undefined ? `Licence: ${license}` : readFileSync(join(root, folder, text), 'utf8').trim()
+    return `${name} ${version}\n\n${terms}\n`
+  })
+  writeFileSync(file, notices.join(`\n${'-'.repeat(78)}\n\n`))
+}
+
 const { values } = parseArgs({
   options: { main: { type: 'string', default: join(root, 'src/main.ts') }, dist: { type: 'string', default: 'dist' } },
 })
@@ -128,6 +153,8 @@ const metafile = await bundle(values.main, program, `#!/usr/bin/env node\n${comm
 chmodSync(program, 0o755)
 const library = join(root, 'src/index.ts')
 if (existsSync(library)) await bundle(library, join(dist, 'index.mjs'), commonJsNames)
+
+writeNotices(metafile, join(dist, 'THIRD-PARTY-LICENSES.txt'))
 
 const { platform, arch } = process
 for (const target of new Set(['linux-x64', 'linux-arm64', `${platform}-${arch}`])) {

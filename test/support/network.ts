@@ -106,7 +106,7 @@ export interface TestNetwork {
   member(atSign: AtSign): Member
   /** Opens TLS to whoever the directory gives for an atSign, with a certificate or without. */
   connect(atSign: AtSign, shown?: IssuedCertificate): Promise<Client>
-  /** An atServer that is a script; the directory names it. */
+  /** An atServer that is a script; the directory names it, in place of an earlier one, which is closed. */
   script(atSign: AtSign, answer?: Answer): Promise<ScriptedPeer>
   /** Puts a fault between an atServer and everybody who resolves it. @returns a function that takes it away */
   wrap(atSign: AtSign, fault: Fault): Promise<() => void>
@@ -153,6 +153,7 @@ export async function startTestNetwork(
     return { host: names.host, port }
   }
 
+  const scripts = new Map<AtSign, ScriptedPeer>()
   const members = new Map<AtSign, Member>()
   for (const atSign of atSigns) {
     const ask = (): Promise<Duplex> => dial({ host: names.host, port: directoryPort })
@@ -175,8 +176,10 @@ export async function startTestNetwork(
       return client
     },
     async script(atSign, answer) {
+      await scripts.get(atSign)?.close()
       const peer = await startScript(atSign, answer, { context, connect: (to) => dial(addressOf(to)) })
       table.set(atSign, `${names.host}:${peer.port}`)
+      scripts.set(atSign, peer)
       return peer
     },
     async wrap(atSign, fault) {
@@ -329,6 +332,7 @@ export interface ScriptedPeer {
   session(to: AtSign): Promise<Client>
   /** Says `from`, publishes its signature and says `pol`; the bytes that come back. */
   prove(client: Client): Promise<string>
+  /** Ends its connections, then stops listening. */
   close(): Promise<void>
 }
 
@@ -343,6 +347,7 @@ async function startScript(
   const { publicKey, privateKey } = await pairs
   const lines: { connection: number; line: string }[] = []
   const published = new Map<string, string>([[`signing_publickey${atSign}`, publicKey]])
+  const sockets = new Set<Duplex>()
   let connections = 0
 
   const usual = (line: string, who: { prompt: string }): string => {
@@ -376,13 +381,21 @@ async function startScript(
         if (frame.kind === 'line') turn = turn.then(() => take(frame.text))
       }
     })
+    sockets.add(socket)
     socket.on('error', () => {})
     socket.on('end', () => socket.end())
+    socket.on('close', () => sockets.delete(socket))
     socket.write('@')
   }
 
   const options = { ...parts.context, host: names.loopback, port: 0, handshakeMs: 30_000, log: () => {} }
   const listener: Listener = await listenTls({ ...options, onConnection: serve })
+  const close = async (): Promise<void> => {
+    // Once a socket is closed here, whoever called has seen its end.
+    for (const socket of sockets) socket.end()
+    await until(() => sockets.size === 0)
+    await listener.close()
+  }
   closeLater(() => listener.close())
 
   const prove = async (client: Client): Promise<string> => {
@@ -394,7 +407,7 @@ async function startScript(
   }
 
   return {
-    ...{ atSign, port: listener.port, lines, published, prove },
+    ...{ atSign, port: listener.port, lines, published, prove, close },
     sign: (text) => signRsa(privateKey, text),
     linesWith: (start) => lines.filter(({ line }) => line.startsWith(start)).map(({ line }) => line),
     async session(to) {
@@ -404,7 +417,6 @@ async function startScript(
       expect(await prove(client)).toBe(`${atSign}@`)
       return client
     },
-    close: () => listener.close(),
   }
 }
 
