@@ -7,7 +7,6 @@ import { type Bridge, startBridge } from './bridge/bridge.ts'
 import { connectAtClient } from './client/client.ts'
 import type { Config } from './config/load.ts'
 import type { Clock } from './core/clock.ts'
-import { limits } from './core/limits.ts'
 import type { Log } from './core/log.ts'
 import { type AtKeys, readKeysFile } from './crypto/keys-file.ts'
 import { healthRules, publishHealth } from './device/health.ts'
@@ -16,6 +15,7 @@ import { startDirectory } from './directory/server.ts'
 import { createTable } from './directory/table.ts'
 import { dialTls } from './net/dial.ts'
 import { listenTcp } from './net/listen-tcp.ts'
+import { clientContext } from './net/tls-context.ts'
 import { ensureAuthority, ensureCertificate } from './provision/files.ts'
 
 /** A device at work: its atServer, and the bridge, directory and host readings that its configuration asks for. */
@@ -91,7 +91,12 @@ export async function startDeviceBridge(
   options: DeviceOptions,
 ): Promise<{ bridge: Bridge; close: Close }> {
   const { config, clock, log } = options
-  const client = await connectAtClient({ atSign: server.atSign, keys, connect: async () => server.connect(), clock })
+  const client = await connectAtClient({
+    ...{ atSign: server.atSign, keys, clock },
+    connect: async () => server.connect(),
+    // A reading is kept though its reader is away: the sensor will not take it again.
+    unreachable: 'defer',
+  })
   const { bridge: settings, health } = config
   try {
     const rules = health.enabled ? [...settings.rules, ...healthRules(health.topic, health.recipients)] : settings.rules
@@ -138,8 +143,9 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer()
   }
+  const secureContext = clientContext({ ...trust, cert: chain, key })
   const dial = (address: { host: string; port: number }): Promise<Duplex> =>
-    dialTls({ ...address, ...trust, cert: chain, key, timeoutMs: limits.dialMs, clock })
+    dialTls({ ...address, context: secureContext, clock })
   try {
     const { localDirectory } = config
     if (localDirectory.enabled) {

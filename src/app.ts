@@ -1,4 +1,5 @@
-import { type Duplex, duplexPair } from 'node:stream'
+import type { Duplex } from 'node:stream'
+import { inProcessPair } from './client/in-process.ts'
 import type { AtSign } from './core/at-sign.ts'
 import type { Clock } from './core/clock.ts'
 import { primaryEnrollment } from './core/enrollment.ts'
@@ -139,7 +140,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     atSign: self,
     handle: server.handle,
     connect() {
-      const [near, far] = duplexPair()
+      const [near, far] = inProcessPair()
       server.handle(far, { remoteAddress: 'in-process', certificate: undefined })
       return near
     },

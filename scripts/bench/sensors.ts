@@ -74,7 +74,10 @@ export async function flood(path: SensorPath, { inFlight, ms }: { inFlight: numb
 }
 
 /** Publishes at a fixed rate. @returns milliseconds that each reading was under way */
-export async function trickle(path: SensorPath, { perSecond, ms }: { perSecond: number; ms: number }): Promise<number[]> {
+export async function trickle(
+  path: SensorPath,
+  { perSecond, ms }: { perSecond: number; ms: number },
+): Promise<number[]> {
   const { publish, leftAt } = createPublisher(path)
   const took: number[] = []
   path.onArrival = (place) => took.push(performance.now() - leftAt(place))

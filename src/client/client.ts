@@ -8,7 +8,7 @@ import type { AtKeys } from '../crypto/keys-file.ts'
 import { replyData } from '../wire/link.ts'
 import { type Monitor, startMonitor } from './monitor.ts'
 import { createOpener, type ShownMetadata } from './open.ts'
-import { createPairKeys } from './pair-keys.ts'
+import { createPairKeys, type Unreachable } from './pair-keys.ts'
 import { seal } from './seal.ts'
 import { createSession } from './session.ts'
 import type { AtClient, Connect, NotifyOptions } from './types.ts'
@@ -22,6 +22,11 @@ export interface AtClientOptions {
   readonly clock: Clock
   /** Wait for one reply in milliseconds; 35 s unless told, because the atServer may ask another one first. */
   readonly replyMs?: number
+  /**
+   * What to do for a recipient whose public key cannot be had. `refuse` (default) tells whoever asked; `defer` is for
+   * devices: the value is stored at once, and the recipient's copy of the key follows when it can be reached.
+   */
+  readonly unreachable?: Unreachable
   /** Source of jitter, for tests. */
   readonly random?: () => number
 }
@@ -108,7 +113,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
   if (keys.atSign !== self) throw refused(keys.atSign, `is whom these keys belong to, not ${self}`)
   const session = createSession(options)
   const ask = async (line: string): Promise<string> => replyData(await session.repeatable(line))
-  const pairKeys = createPairKeys(keys, session.repeatable, clock.now)
+  const pairKeys = createPairKeys(keys, session.repeatable, clock.now, options.unreachable)
   const opener = createOpener(keys, pairKeys)
   const monitors = new Set<Monitor>()
   await session.open()

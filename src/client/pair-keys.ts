@@ -9,15 +9,16 @@ import { createMemo } from './memo.ts'
 export interface OutgoingKey {
   /** Base64 of the AES key of this direction. */
   readonly aesKey: string
-  /** The same, wrapped for the recipient: `sharedKeyEnc`. */
-  readonly sharedKeyEnc: string
-  /** Fingerprint of the public key that wraps it. */
-  readonly pubKeyCS: string
+  /** The same wrapped for the recipient, and the fingerprint of the public key that wraps it; undefined while that key is out of reach. */
+  readonly inline: { readonly sharedKeyEnc: string; readonly pubKeyCS: string } | undefined
 }
+
+/** What to do for a recipient whose public key cannot be had: refuse, or write now and hand over the key later. */
+export type Unreachable = 'refuse' | 'defer'
 
 /** The AES keys of pairs of atSigns (page 05, sections 1.2 and 1.3). Remembered for the latest thousand atSigns. */
 export interface PairKeys {
-  /** The key for a recipient, made and stored if there is none yet. @throws AtError */
+  /** The key for a recipient, made and stored if there is none yet. @throws AtError, also for a recipient out of reach unless those are deferred */
   outgoing(recipient: AtSign): Promise<OutgoingKey>
   /** Keys under which own records for a recipient may have been written; each is fetched only when it is asked for. */
   own(recipient: AtSign): AsyncIterable<string>
@@ -32,12 +33,24 @@ const remembered = 1_000
 const copySeconds = 3_888_000
 /** Public keys change when an atSign is activated anew; after this many milliseconds they are asked for again. */
 const refreshMs = 3_600_000
+/** A recipient that was out of reach is asked for its public key again after this many milliseconds. */
+const retryMs = 60_000
+
+/** Errors that say that a public key cannot be had now: no peer, no directory, or nobody activated there yet. */
+const outOfReach: ReadonlySet<string> = new Set([
+  ...['AT0004', 'AT0006', 'AT0007', 'AT0008', 'AT0012', 'AT0015', 'AT0021', 'AT0023', 'AT0024'],
+])
 
 /**
  * @param request sends a command line whose repetition changes nothing
  * @param now milliseconds since the epoch
  */
-export function createPairKeys(keys: AtKeys, request: (line: string) => Promise<string>, now: () => number): PairKeys {
+export function createPairKeys(
+  keys: AtKeys,
+  request: (line: string) => Promise<string>,
+  now: () => number,
+  unreachable: Unreachable = 'refuse',
+): PairKeys {
   const { atSign: self, encryptPrivateKey } = keys
   const outgoing = createMemo<OutgoingKey & { readonly until: number }>(remembered)
   const fetched = createMemo<string>(remembered)
@@ -89,12 +102,19 @@ export function createPairKeys(keys: AtKeys, request: (line: string) => Promise<
   const prepare = async (recipient: AtSign): Promise<OutgoingKey & { until: number }> => {
     const aesKey = (await readOwn(recipient)) ?? (await createOwn(recipient))
     const theirCopy = await read(`llookup:${recipient}:shared_key${self}`)
-    const publicKey = await publicKeyOf(recipient)
+    let publicKey: string
+    try {
+      publicKey = await publicKeyOf(recipient)
+    } catch (error) {
+      if (unreachable === 'refuse' || !(error instanceof AtError) || !outOfReach.has(error.code)) throw error
+      return { aesKey, inline: undefined, until: now() + retryMs }
+    }
     const sharedKeyEnc = wrapForOther(recipient, publicKey, aesKey)
     if (theirCopy === undefined) {
       await write(`update:ttr:${copySeconds}:isEncrypted:false:${recipient}:shared_key${self} ${sharedKeyEnc}`)
     }
-    return { aesKey, sharedKeyEnc, pubKeyCS: keyFingerprint(publicKey), until: now() + refreshMs }
+    const inline = { sharedKeyEnc, pubKeyCS: keyFingerprint(publicKey) }
+    return { aesKey, inline, until: now() + refreshMs }
   }
 
   const open = async (line: string): Promise<string | undefined> => {

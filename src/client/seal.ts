@@ -33,7 +33,7 @@ export async function seal(keys: AtKeys, pairKeys: PairKeys, key: AtKey, value: 
   if (key.sharedWith === undefined || key.sharedWith === keys.atSign) {
     return { value: encryptText(value, keys.selfEncryptionKey, ivNonce), metadata: { isEncrypted: true, ivNonce } }
   }
-  const { aesKey, sharedKeyEnc, pubKeyCS } = await pairKeys.outgoing(key.sharedWith)
-  const metadata = { isEncrypted: true, sharedKeyEnc, pubKeyCS, ivNonce }
+  const { aesKey, inline } = await pairKeys.outgoing(key.sharedWith)
+  const metadata = { isEncrypted: true, ...inline, ivNonce }
   return { value: encryptText(value, aesKey, ivNonce), metadata }
 }

@@ -27,12 +27,16 @@ interface World {
   readonly lines: string[]
 }
 
-async function connect(script: Script, options: FakeOptions & { enrollmentId?: string } = {}): Promise<World> {
+async function connect(
+  script: Script,
+  options: FakeOptions & { enrollmentId?: string; unreachable?: 'defer' } = {},
+): Promise<World> {
   const clock = manualClock()
   const server = fakeServer(script, options)
-  const { enrollmentId } = options
+  const { enrollmentId, unreachable = 'refuse' } = options
   const keys = enrollmentId === undefined ? aliceKeys : { ...aliceKeys, enrollmentId }
-  const client = await connectAtClient({ atSign: '@alice', keys, connect: server.connect, clock, random: () => 0 })
+  const random = () => 0
+  const client = await connectAtClient({ atSign: '@alice', keys, connect: server.connect, clock, random, unreachable })
   return { client, clock, server, lines: server.connections[0]?.lines ?? [] }
 }
 
@@ -206,6 +210,35 @@ describe('put', () => {
     table['plookup:publickey@bob'] = `data:${bob.publicKey}`
     expect(await client.put('@bob:a.wavi', '1')).toBe(7)
   })
+
+  it.each(['AT0007-Secondary server not found', 'AT0021-Unable to connect', 'AT0015-key not found'])(
+    'writes for a recipient out of reach (%s) when told to, and hands over the key once it can',
+    async (error) => {
+      const table: Record<string, string> = {
+        'llookup:shared_key.bob@alice': missing,
+        'llookup:@bob:shared_key@alice': missing,
+        'plookup:publickey@bob': `error:${error} : somewhere`,
+      }
+      const script: Script = (line) => answers(table)(line, { lines: [], login: [], send() {}, drop() {} })
+      const { client, clock, lines } = await connect(script, { unreachable: 'defer' })
+      await client.put('@bob:a.wavi', '1')
+      const copy = lines
+        .find((line) => line.startsWith('update:isEncrypted:false:shared_key.bob@alice '))
+        ?.split(' ')[1]
+      const first = lines.at(-1) ?? ''
+      const aesKey = unwrapKey(vectors.privateKey, copy ?? '')
+      expect(decryptText(first.split(' ')[1] ?? '', aesKey, tags(first)['ivNonce'])).toBe('1')
+      expect(tags(first)['sharedKeyEnc']).toBeUndefined()
+
+      table['llookup:shared_key.bob@alice'] = `data:${copy}`
+      table['plookup:publickey@bob'] = `data:${bob.publicKey}`
+      clock.advance(60_000)
+      await client.put('@bob:a.wavi', '2')
+      const theirs = lines.find((line) => line.includes(':@bob:shared_key@alice '))?.split(' ')[1]
+      expect(unwrapKey(bob.privateKey, theirs ?? '')).toBe(aesKey)
+      expect(unwrapKey(bob.privateKey, tags(lines.at(-1) ?? '')['sharedKeyEnc'] ?? '')).toBe(aesKey)
+    },
+  )
 
   it.each([
     ['x.wavi@bob', 'AT0022'],

@@ -4,7 +4,12 @@ import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { silent } from '../../src/core/log.ts'
 import { createResolver } from '../../src/directory/resolver.ts'
-import { type ConversationOptions, directoryLimits, serveDirectory, startDirectory } from '../../src/directory/server.ts'
+import {
+  type ConversationOptions,
+  directoryLimits,
+  serveDirectory,
+  startDirectory,
+} from '../../src/directory/server.ts'
 import { createTable, parseAddress } from '../../src/directory/table.ts'
 import { dialTls } from '../../src/net/dial.ts'
 import { issue, newAuthority } from '../net/certificates.ts'

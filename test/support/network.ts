@@ -326,6 +326,8 @@ export interface ScriptedPeer {
   linesWith(start: string): string[]
   /** Signatures and records that it publishes, by what stands behind `lookup:`. */
   readonly published: Map<string, string>
+  /** Most lines that came before the first of them was answered. */
+  maxUnread(): number
   /** Signs as this atSign's server. */
   sign(text: string): string
   /** Dials a member and proves who it is, as its server would. */
@@ -349,12 +351,12 @@ async function startScript(
   const published = new Map<string, string>([[`signing_publickey${atSign}`, publicKey]])
   const sockets = new Set<Duplex>()
   let connections = 0
+  let mostUnread = 0
 
   const usual = (line: string, who: { prompt: string }): string => {
     const from = /^from:(@\S+)$/.exec(line)?.[1] as AtSign | undefined
     if (from !== undefined) {
       const { name, challenge } = peerChallenge(newSessionId(), from, atSign)
-      who.prompt = from
       return `data:proof:${name}:${challenge}\n@`
     }
     if (line === 'pol') return `${who.prompt}@`
@@ -371,14 +373,19 @@ async function startScript(
     const splitter = lineSplitter(1_000_000)
     const who = { prompt: '' }
     let turn: Promise<void> = Promise.resolve()
+    let unread = 0
     const take = async (line: string): Promise<void> => {
       lines.push({ connection, line })
+      if (line.startsWith('from:')) who.prompt = line.slice('from:'.length)
       const text = await answer(line, { usual: () => usual(line, who), connection, end: () => socket.destroy() })
+      unread--
       if (text !== undefined && !socket.destroyed) socket.write(text)
     }
     socket.on('data', (chunk: Buffer) => {
       for (const frame of splitter.push(chunk)) {
-        if (frame.kind === 'line') turn = turn.then(() => take(frame.text))
+        if (frame.kind !== 'line') continue
+        mostUnread = Math.max(mostUnread, ++unread)
+        turn = turn.then(() => take(frame.text))
       }
     })
     sockets.add(socket)
@@ -408,6 +415,7 @@ async function startScript(
 
   return {
     ...{ atSign, port: listener.port, lines, published, prove, close },
+    maxUnread: () => mostUnread,
     sign: (text) => signRsa(privateKey, text),
     linesWith: (start) => lines.filter(({ line }) => line.startsWith(start)).map(({ line }) => line),
     async session(to) {

@@ -67,7 +67,8 @@ test.each([
   ['update:meta:location:ttl:1', 'AT0003'],
   ['update:meta:@bob:location@kevin:ttl:123', 'AT0016'],
   ['update:meta:cached:public:x@bob:ttl:1', 'AT0016'],
-  ['update:meta:privatekey:at_pkam_publickey:ttl:1', 'AT0016'],
+  ['update:meta:privatekey:at_pkam_publickey:ttl:1', 'AT0003'],
+  ['update:meta:privatekey:at_pkam_publickey', 'AT0016'],
   ['update:meta:public:signing_publickey@alice:ttl:1', 'AT0009'],
 ])('%s: %s', async (line, code) => {
   const before = await owner.ask('scan:cl')

@@ -207,7 +207,8 @@ describe('a refused line names what is wrong, stores nothing and keeps the conne
     ['update:eAt:2030-01-01 00:00:00:x@alice v', syntax('update: eAt takes a UTC time')],
     ['update:eAt:2030-02-30T00:00:00Z:x@alice v', syntax('update: eAt takes a UTC time')],
     ['update:isBinary:1:x@alice v', syntax('update: isBinary takes true or false')],
-    ['update:appMetadata:%%%:bad@alice v', syntax('update: invalid appMetadata: not standard base64')],
+    // `data:` inside an error would be read as a success by Java and Python (page 01, 5.5).
+    ['update:appMetadata:%%%:bad@alice v', syntax('update: invalid appMetadata : not standard base64')],
     ['update:phone@bob v', key('Invalid update command - sharedBy atsign @bob should be same as current atsign @alice')],
     ['update:location v', key('You may not update keys of type KeyType.invalidKey')],
     ['update:cached:public:x.wavi@bob v', key('You may not update keys of type KeyType.cachedPublicKey')],

@@ -1,0 +1,151 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseAtKey } from '../../src/core/at-key.ts'
+import { type AtSign, parseAtSign } from '../../src/core/at-sign.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { openStore } from '../../src/store/store.ts'
+import { type Target, trustOnly } from './load.ts'
+import { type Owner, readOwner } from './login.ts'
+import { freePorts, type Program, type World } from './world.ts'
+
+/** Everything that the programs share: made once, before anything is measured. */
+export interface Fixture {
+  readonly world: World
+  /** Path of the bundle. */
+  readonly bundle: string
+  /** Where profiles of our programs go; nowhere unless told. */
+  readonly profiles: string | undefined
+  readonly files: CertificatePaths
+  readonly trust: Target['trust']
+}
+
+export interface CertificatePaths {
+  readonly ca: string
+  readonly chain: string
+  readonly key: string
+}
+
+const atSigns = ['@alice', '@bob', '@device', '@peer', '@many'] as const
+const networkFolder = (world: World): string => join(world.folder, 'network')
+const keysOf = (world: World, atSign: string): string => join(networkFolder(world), 'keys', `${atSign}_key.atKeys`)
+const storeOf = (world: World, atSign: string): string => join(networkFolder(world), 'atservers', atSign)
+
+/** Starts the shipped program. @param profiled with its CPU profile written when it ends, if profiles are wanted */
+function startAtedge(fixture: Omit<Fixture, 'trust'>, args: readonly string[], ready: RegExp): Promise<Program> {
+  const { world, bundle, profiles } = fixture
+  const profiling = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles]
+  return world.start(process.execPath, [...profiling, bundle, ...args], ready)
+}
+
+async function startNetwork(fixture: Omit<Fixture, 'trust'>, names: readonly string[]) {
+  const portBase = await freePorts(names.length + 1)
+  const options = ['--atsigns', names.join(','), '--data', networkFolder(fixture.world), '--port-base', `${portBase}`]
+  const program = await startAtedge(fixture, ['network', ...options, '--json'], /"event":"ready"/)
+  return { program, portBase }
+}
+
+/** Lets the program make certificates and activate every atSign, and ends it again. */
+export async function prepare(world: World, bundle: string, profiles: string | undefined): Promise<Fixture> {
+  const folder = networkFolder(world)
+  const files = { ca: join(folder, 'ca.pem'), chain: join(folder, 'fullchain.pem'), key: join(folder, 'privkey.pem') }
+  const { program } = await startNetwork({ world, bundle, profiles: undefined, files }, atSigns)
+  await program.stop()
+  const trust = trustOnly(await readFile(files.ca, 'utf8'))
+  return { world, bundle, profiles, files, trust }
+}
+
+/** The private network with @alice in it. */
+export async function startAlice(fixture: Fixture): Promise<{ program: Program; target: Target; owner: Owner }> {
+  const { program, portBase } = await startNetwork(fixture, ['@alice', '@bob'])
+  const owner = await readOwner(keysOf(fixture.world, '@alice'), parseAtSign('@alice'))
+  return { program, target: { port: portBase + 1, trust: fixture.trust }, owner }
+}
+
+/** A device at work, and who may log in to it. */
+export interface RunningDevice {
+  readonly program: Program
+  readonly target: Target
+  readonly brokerPort: number
+  readonly owner: Owner
+}
+
+/** Rules of three kinds of readings: told to a peer, kept for oneself, and told without being kept. */
+const rules = [
+  { topic: 'sensors/+place/+quantity', key: '{quantity}.{place}', format: 'raw', recipients: ['@peer'] },
+  { topic: 'own/+name', key: '{name}.own', format: 'raw', recipients: ['self'] },
+  { topic: 'told/+name', key: '{name}.told', format: 'raw', recipients: ['@peer'], update: false, notify: true },
+]
+
+async function writeConfig(fixture: Fixture, atSign: AtSign, settings: Record<string, unknown>): Promise<string> {
+  const { world, files } = fixture
+  const dataDir = join(world.folder, atSign.slice(1))
+  const store = join(dataDir, 'store')
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  // Absent on the second start.
+  await rename(storeOf(world, atSign), store).catch(() => undefined)
+  const config = join(dataDir, 'atedge.yaml')
+  const whole = { atSign, dataDir, host: 'localhost', certificates: files, ...settings }
+  await writeFile(config, JSON.stringify(whole))
+  return config
+}
+
+/** Starts a device with everything on: atServer, directory, broker, bridge and host readings. */
+export async function startDevice(
+  fixture: Fixture,
+  name: '@device' | '@many',
+  options: { peerPort?: number; until?: RegExp } = {},
+): Promise<RunningDevice & { directoryPort: number }> {
+  const atSign = parseAtSign(name)
+  const [host, port] = ['127.0.0.1', await freePorts(3)]
+  const [directoryPort, brokerPort] = [port + 1, port + 2]
+  const config = await writeConfig(fixture, atSign, {
+    listen: { host, port },
+    localDirectory: {
+      enabled: true,
+      host,
+      port: directoryPort,
+      entries: { '@peer': `localhost:${options.peerPort ?? 1}` },
+    },
+    bridge: { keys: keysOf(fixture.world, name), broker: { host, port: brokerPort }, rules },
+  })
+  const ready = options.until ?? /the bridge takes MQTT messages/
+  const program = await startAtedge(fixture, ['serve', '-c', config], ready)
+  const owner = await readOwner(keysOf(fixture.world, name), atSign)
+  return { program, target: { port, trust: fixture.trust }, brokerPort, owner, directoryPort }
+}
+
+/** Starts the atServer of somebody who listens to the device. */
+export async function startPeer(
+  fixture: Fixture,
+  ports: { own: number; directory: number },
+): Promise<{ program: Program; target: Target; owner: Owner }> {
+  const atSign = parseAtSign('@peer')
+  const config = await writeConfig(fixture, atSign, {
+    listen: { host: '127.0.0.1', port: ports.own },
+    directory: { host: 'localhost', port: ports.directory },
+    bridge: { enabled: false },
+    health: { enabled: false },
+  })
+  const program = await startAtedge(fixture, ['serve', '-c', config], /atServer listens/)
+  const owner = await readOwner(keysOf(fixture.world, '@peer'), atSign)
+  return { program, target: { port: ports.own, trust: fixture.trust }, owner }
+}
+
+const batchSize = 1_000
+
+/** Writes records into the store of @many while nobody runs it. */
+export async function fillStore({ world }: Fixture, count: number): Promise<void> {
+  const atSign = parseAtSign('@many')
+  const store = await openStore({ directory: storeOf(world, atSign), atSign, clock: systemClock })
+  const opTime = Date.now()
+  const record = { value: 'v'.repeat(200), metadata: { createdAt: opTime, updatedAt: opTime, version: 0 } }
+  for (let from = 0; from < count; from += batchSize) {
+    await store.write(async (tx) => {
+      for (let index = from; index < Math.min(from + batchSize, count); index++) {
+        const key = parseAtKey(`reading${String(index).padStart(7, '0')}.bench${atSign}`)
+        await tx.putRecord(key, record, { operation: '+', opTime, commit: true })
+      }
+    })
+  }
+  await store.close()
+}

@@ -1,0 +1,301 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { Notification } from '../../src/core/notification.ts'
+import { deliveryLine } from '../../src/services/delivery-line.ts'
+import { type Answer, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import type { Client } from '../support/server.ts'
+
+const recent = 'data:{"version":"3.17.0","features":[{"name":"notify.eAtn","status":"GA","description":""}]}\n@alice@'
+const longestPause = 12_000
+
+const idOf = (line: string): string => /:id:([^:]+):/.exec(line)?.[1] ?? ''
+const valueOf = (line: string): string => line.slice(line.lastIndexOf(':') + 1)
+
+describe('the line that a peer gets', () => {
+  const at = Date.UTC(2026, 0, 31, 10)
+  const base: Notification = {
+    ...{ id: 'n1', from: '@alice', to: '@bob', key: '@bob:phone.wavi@alice', value: 'v' },
+    ...{ operation: 'update', messageType: 'key', type: 'sent', priority: 'high', strategy: 'all', latestN: 1 },
+    ...{ notifier: 'SYSTEM', at, expiresAt: at + 60_000, status: 'queued', isEncrypted: true, metadata: {} },
+  }
+  const all = { eAtn: true, basic: false }
+
+  it('has the order of the reference, the remaining life, and what an explicit notify always says', () => {
+    expect(deliveryLine(base, at + 50, all)).toBe(
+      'notify:id:n1:update:messageType:key:notifier:SYSTEM:ttln:59950:ttl:0:ttb:0:isEncrypted:true:@bob:phone.wavi@alice:v',
+    )
+  })
+
+  it('never says that no life is left', () => {
+    expect(deliveryLine(base, at + 70_000, all)).toContain(':ttln:1:')
+  })
+
+  it('carries an expiry that the client chose as it is, to those who read it', () => {
+    const own: Notification = { ...base, expiresAt: Date.UTC(2026, 9, 4, 10, 50), explicitExpiry: true }
+    expect(deliveryLine(own, at, all)).toContain(':notifier:SYSTEM:eAtn:2026-10-04T10:50:00.000000Z:ttl:0:')
+    expect(deliveryLine({ ...own, expiresAt: at + 5_000 }, at, { eAtn: false, basic: false })).toContain(':ttln:5000:')
+  })
+
+  it('carries the four times of a record, and leaves them out for peers that know none', () => {
+    const announced: Notification = {
+      ...{ ...base, notifier: 'system', isEncrypted: false },
+      metadata: {
+        ...{ ttr: 100_000, ccd: true, createdAt: at, updatedAt: at + 1, expiresAt: at + 2, availableAt: at + 3 },
+        ...{ pubKeyCS: 'cs', pubKeyHash: 'h', hashingAlgo: 'sha256', ivNonce: 'iv', immutable: true, appMetadata: 'e30=' },
+        ...{ isBinary: true, encoding: 'base64', dataSignature: 'sig', version: 3, refreshAt: at },
+      },
+    }
+    expect(deliveryLine(announced, at, all)).toBe(
+      'notify:id:n1:update:messageType:key:notifier:system:ttln:60000:ttr:100000:ccd:true' +
+        ':cAt:2026-01-31T10:00:00.000000Z:uAt:2026-01-31T10:00:00.001000Z' +
+        ':eAt:2026-01-31T10:00:00.002000Z:aAt:2026-01-31T10:00:00.003000Z' +
+        ':isEncrypted:false:pubKeyCS:cs:pubKeyHash:h:hashingAlgo:sha256:ivNonce:iv:immutable:true:appMetadata:e30=' +
+        ':@bob:phone.wavi@alice:v',
+    )
+    expect(deliveryLine(announced, at, { eAtn: true, basic: true })).toBe(
+      'notify:id:n1:update:messageType:key:notifier:system:ttln:60000:ttr:100000:ccd:true' +
+        ':isEncrypted:false:pubKeyCS:cs:ivNonce:iv:@bob:phone.wavi@alice:v',
+    )
+  })
+})
+
+describe('delivery', () => {
+  let network: TestNetwork
+  let alice: Member
+  let owner: Client
+
+  beforeEach(async () => {
+    network = await startTestNetwork(['@alice'])
+    alice = network.member('@alice')
+    owner = await alice.owner()
+  })
+
+  const send = async (to: string, value: string, options = ''): Promise<string> => {
+    const reply = await owner.ask(`notify:${options}@${to}:reading.wavi@alice:${value}`)
+    return /^data:([^\n]+)\n@alice@$/.exec(reply)?.[1] ?? reply
+  }
+  const status = (id: string): Promise<string> => owner.ask(`notify:status:${id}`)
+  const isSettled = async (id: string, as: string): Promise<boolean> => (await status(id)) === `data:${as}\n@alice@`
+
+  /** Waits until delivery rests, then lets the pause pass. */
+  const afterPause = async (seen: { pauses: number }): Promise<void> => {
+    const pauses = (): number => alice.logs.filter(({ message }) => message === 'delivery waits').length
+    await until(() => pauses() > seen.pauses)
+    seen.pauses = pauses()
+    network.clock.advance(longestPause)
+  }
+  const pausesNow = (): { pauses: number } => ({
+    pauses: alice.logs.filter(({ message }) => message === 'delivery waits').length,
+  })
+
+  it('announces an update and a delete of a shared record in the words of the reference', async () => {
+    const bob = await network.script('@bob')
+    await owner.ask('update:ttr:100000:ccd:true:@bob:delkey@alice v')
+    await until(() => bob.linesWith('notify:').length === 1)
+    await owner.ask('delete:dAt:2023-05-05T11:59:44.123000Z:@bob:delkey@alice')
+    await until(() => bob.linesWith('notify:').length === 2)
+    const now = new Date(network.clock.now()).toISOString().replace('Z', '000Z')
+    const lines = bob.linesWith('notify:').map((line) => line.replace(/id:[0-9a-f-]{36}/, 'id:<id>'))
+    expect(lines).toEqual([
+      `notify:id:<id>:update:messageType:key:notifier:system:ttln:900000:ttr:100000:ccd:true:cAt:${now}:uAt:${now}:isEncrypted:false:@bob:delkey@alice:v`,
+      'notify:id:<id>:delete:messageType:key:notifier:system:ttln:900000:uAt:2023-05-05T11:59:44.123000Z:@bob:delkey@alice',
+    ])
+  })
+
+  it('does not announce what is shared with oneself, cached or public', async () => {
+    const bob = await network.script('@bob')
+    await owner.ask('update:@alice:own.wavi@alice v')
+    await owner.ask('update:public:open.wavi@alice v')
+    const id = await send('bob', 'last')
+    await until(() => isSettled(id, 'delivered'))
+    expect(bob.linesWith('notify:').map(valueOf)).toEqual(['last'])
+  })
+
+  it('sends the life that is left', async () => {
+    await network.script('@bob', () => undefined).then((peer) => peer.close())
+    const seen = pausesNow()
+    const id = await send('bob', 'v', 'ttln:60000:')
+    await until(() => pausesNow().pauses > seen.pauses)
+    const bob = await network.script('@bob')
+    network.clock.advance(longestPause)
+    await until(() => isSettled(id, 'delivered'))
+    expect(bob.linesWith('notify:')[0]).toContain(`:ttln:${60_000 - longestPause}:`)
+  })
+
+  it('tries again with pauses that grow to ten seconds, as long as the peer is away', async () => {
+    const bob = await network.script('@bob')
+    await bob.close()
+    const seen = pausesNow()
+    const id = await send('bob', 'at last')
+    for (let attempt = 0; attempt < 6; attempt++) {
+      await afterPause(seen)
+      expect(await status(id)).toBe('data:queued\n@alice@')
+    }
+    const back = await network.script('@bob')
+    await afterPause(seen)
+    await until(() => isSettled(id, 'delivered'))
+    expect(back.linesWith('notify:').map(valueOf)).toEqual(['at last'])
+  })
+
+  it('finds a peer again that moved to another port', async () => {
+    await network.script('@bob')
+    await until(async () => isSettled(await send('bob', 'here'), 'delivered'))
+    const moved = await network.script('@bob')
+    const id = await send('bob', 'there')
+    await until(() => isSettled(id, 'delivered'))
+    expect(moved.linesWith('notify:').map(valueOf)).toEqual(['there'])
+  })
+
+  it('has several notifications in flight where the peer answers pipelined lines', async () => {
+    // The first one is answered once sixteen are there.
+    const bob = await network.script('@bob', async (line, { usual }) => {
+      if (line === 'info:brief') return recent
+      if (valueOf(line) === 'r1') await until(() => bob.maxUnread() === 16)
+      return usual()
+    })
+    const values = Array.from({ length: 40 }, (_, index) => `r${index}`)
+    const ids = await Promise.all(values.map((value) => send('bob', value)))
+    await until(() => isSettled(ids.at(-1) ?? '', 'delivered'))
+    expect(bob.linesWith('notify:').map(valueOf)).toEqual(values)
+    expect(bob.linesWith('info:brief')).toHaveLength(1)
+    expect(bob.linesWith('from:')).toHaveLength(1)
+  })
+
+  it('sends one line at a time to servers that take two lines at once for one', async () => {
+    const bob = await network.script('@bob', async (_line, { usual }) => {
+      await new Promise((resolve) => setImmediate(resolve))
+      return usual()
+    })
+    const ids = await Promise.all(['a', 'b', 'c', 'd'].map((value) => send('bob', value)))
+    await until(() => isSettled(ids.at(-1) ?? '', 'delivered'))
+    expect(bob.linesWith('notify:').map(valueOf)).toEqual(['a', 'b', 'c', 'd'])
+    expect(bob.maxUnread()).toBe(1)
+  })
+
+  it('marks what the peer refuses for good, and goes on with what is behind it', async () => {
+    const refusals: Record<string, string> = {
+      r1: 'error:AT0009-Exception: not you',
+      r2: 'error:AT0003-Exception: invalid command',
+      r3: 'error:AT0016-Exception: bad key',
+    }
+    const answer: Answer = (line, { usual }) => {
+      const refusal = line.startsWith('notify:') ? refusals[valueOf(line)] : undefined
+      return refusal === undefined ? usual() : `${refusal}\n@alice@`
+    }
+    await network.script('@bob', answer)
+    const ids = await Promise.all(['r0', 'r1', 'r2', 'r3', 'r4'].map((value) => send('bob', value)))
+    await until(() => isSettled(ids[4] ?? '', 'delivered'))
+    expect(await Promise.all(ids.map(status))).toEqual(
+      ['delivered', 'errored', 'errored', 'errored', 'delivered'].map((word) => `data:${word}\n@alice@`),
+    )
+  })
+
+  it('keeps what the peer cannot take now, without holding up what is behind it', async () => {
+    let busy = true
+    await network.script('@bob', (line, { usual }) =>
+      busy && valueOf(line) === 'first' ? 'error:AT0011-Exception: out of memory\n@alice@' : usual(),
+    )
+    const [first, second] = await Promise.all([send('bob', 'first'), send('bob', 'second')])
+    await until(() => isSettled(second, 'delivered'))
+    expect(await status(first)).toBe('data:queued\n@alice@')
+    busy = false
+    await until(async () => {
+      network.clock.advance(1_000)
+      return isSettled(first, 'delivered')
+    })
+  })
+
+  it('says it once more without times to a peer that does not know them', async () => {
+    const bob = await network.script('@bob', (line, { usual }) =>
+      /:[cue]At:|:eAtn:/.test(line) ? 'error:AT0003-Exception: Invalid syntax.\n@alice@' : usual(),
+    )
+    await owner.ask('update:@bob:old.wavi@alice v')
+    await until(() => bob.linesWith('notify:').length === 2)
+    const [refused = '', taken = ''] = bob.linesWith('notify:')
+    expect(idOf(taken)).toBe(idOf(refused))
+    await until(() => isSettled(idOf(taken), 'delivered'))
+  })
+
+  it('gives an expiry of its own to servers that list it, and the remaining life to others', async () => {
+    const until2027 = 'eAtn:2026-02-01T00:00:00.000000Z'
+    const young = await network.script('@bob', (line, { usual }) => (line === 'info:brief' ? recent : usual()))
+    const first = await send('bob', 'v', `${until2027}:`)
+    await until(() => isSettled(first, 'delivered'))
+    expect(young.linesWith('notify:')[0]).toContain(`:${until2027}:`)
+    const old = await network.script('@bob')
+    const second = await send('bob', 'v', `${until2027}:`)
+    await until(() => isSettled(second, 'delivered'))
+    expect(old.linesWith('notify:')[0]).toContain(`:ttln:${Date.UTC(2026, 1, 1) - network.clock.now()}:`)
+  })
+
+  it('drops what has expired, and says so', async () => {
+    const bob = await network.script('@bob')
+    await bob.close()
+    const seen = pausesNow()
+    const short = await send('bob', 'short', 'ttln:5000:')
+    const long = await send('bob', 'long', 'ttln:600000:')
+    await until(() => pausesNow().pauses > seen.pauses)
+    const back = await network.script('@bob')
+    network.clock.advance(6_000)
+    await until(() => isSettled(long, 'delivered'))
+    expect(await status(short)).toBe('data:expired\n@alice@')
+    expect(back.linesWith('notify:').map(valueOf)).toEqual(['long'])
+  })
+
+  it('gives up on an atSign that has left the directory', async () => {
+    const id = await send('nobody', 'v')
+    await until(() => isSettled(id, 'errored'))
+  })
+
+  it('keeps what waits while the directory is away', async () => {
+    const bob = await network.script('@somebody')
+    await network.stopDirectory()
+    const id = await send('somebody', 'v')
+    await until(async () => {
+      network.clock.advance(200)
+      return alice.logs.some(({ message, details }) => message === 'delivery waits' && details['recipient'] === '@somebody')
+    })
+    expect(await status(id)).toBe('data:queued\n@alice@')
+    await network.startDirectory()
+    await until(async () => {
+      network.clock.advance(1_000)
+      return isSettled(id, 'delivered')
+    })
+    expect(bob.linesWith('notify:')).toHaveLength(1)
+  })
+
+  it('does not hammer a peer that hangs up on every notification', async () => {
+    const bob = await network.script('@bob', (line, { usual, end }) => {
+      if (!line.startsWith('notify:')) return usual()
+      end()
+      return undefined
+    })
+    const seen = pausesNow()
+    const ids = await Promise.all(Array.from({ length: 30 }, (_, index) => send('bob', `h${index}`)))
+    await until(() => pausesNow().pauses > seen.pauses)
+    const attempts = bob.linesWith('from:').length
+    expect(attempts).toBe(1)
+    await network.script('@bob')
+    network.clock.advance(longestPause)
+    await until(() => isSettled(ids.at(-1) ?? '', 'delivered'))
+  })
+
+  it('sends the others first once one notification has broken the connection three times', async () => {
+    const bob = await network.script('@bob', (line, { usual, end }) => {
+      if (valueOf(line) !== 'poison') return usual()
+      end()
+      return undefined
+    })
+    const seen = pausesNow()
+    const poison = await send('bob', 'poison')
+    const others = await Promise.all(['a', 'b', 'c'].map((value) => send('bob', value)))
+    for (let attempt = 0; attempt < 3; attempt++) await afterPause(seen)
+    await until(() => isSettled(others.at(-1) ?? '', 'delivered'))
+    expect(bob.linesWith('notify:').map(valueOf)).toEqual(expect.arrayContaining(['a', 'b', 'c']))
+    expect(await status(poison)).toBe('data:queued\n@alice@')
+    await network.script('@bob')
+    await until(async () => {
+      network.clock.advance(longestPause)
+      return isSettled(poison, 'delivered')
+    })
+  })
+})

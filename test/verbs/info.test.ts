@@ -1,0 +1,45 @@
+import { beforeAll, expect, test } from 'vitest'
+import { uptimeWords } from '../../src/verbs/info.ts'
+import { raw, startServer, type TestServer } from '../support/server.ts'
+
+let alice: TestServer
+beforeAll(async () => {
+  alice = await startServer()
+  alice.clock.advance(5_729_000)
+})
+
+const ask = async (line: string): Promise<Record<string, unknown>> => {
+  const reply = await (await raw(alice)).ask(line)
+  expect(reply).toMatch(/^data:\{"version":"1\.2\.3"/)
+  return JSON.parse(reply.slice('data:'.length, reply.indexOf('\n')))
+}
+
+test.each<[string, Record<string, unknown>]>([
+  ['info', { uptimeAsWords: '1 hours 35 minutes 29 seconds' }],
+  ['INFO', { uptimeAsWords: '1 hours 35 minutes 29 seconds' }],
+  ['info:brief', { uptimeAsMillis: 5_729_000 }],
+  // Without certificate files the members are absent (page 07, section 12).
+  ['info:mtls', {}],
+  ['info:mtlsBrief', {}],
+])('%s', async (line, members) => {
+  const { version, features, ...rest } = await ask(line)
+  expect([version, rest]).toEqual(['1.2.3', members])
+  expect(features).toEqual(expect.arrayContaining([expect.objectContaining({ name: 'notify.eAtn', status: 'GA' })]))
+})
+
+test.each([
+  [0, '0 seconds'],
+  [59_999, '59 seconds'],
+  [60_000, '1 minutes 0 seconds'],
+  [3_600_000, '1 hours 0 minutes 0 seconds'],
+  [90_061_000, '1 days 1 hours 1 minutes 1 seconds'],
+])('%d ms are %s (page 01, 9.3)', (ms, words) => {
+  expect(uptimeWords(ms)).toBe(words)
+})
+
+test.each(['info:', 'info:x', 'info:brief:', 'info:brief:x', 'info brief', 'info:mtls:mtls'])(
+  '%s is a syntax error (page 07, section 12)',
+  async (line) => {
+    expect(await (await raw(alice)).ask(line)).toMatch(/^error:AT0003-/)
+  },
+)

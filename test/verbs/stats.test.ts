@@ -1,0 +1,117 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { asOwner, asPeer, type Client, connectServers, raw, startServer, type TestServer } from '../support/server.ts'
+
+let alice: TestServer
+let owner: Client
+beforeAll(async () => {
+  alice = await startServer()
+  const bob = await startServer({ atSign: '@bob' })
+  connectServers(alice, bob)
+  owner = await asOwner(alice)
+  await asPeer(alice, bob)
+  const claiming = await raw(alice)
+  await claiming.ask('from:@carol')
+  await owner.ask('update:public:city.wavi@alice Paris')
+  await owner.ask('update:phone.buzz@alice 1')
+  await owner.ask('delete:phone.buzz@alice')
+  await owner.ask('update:public:_hidden@alice 1')
+  await owner.ask('notify:@alice:x.y@alice:v')
+})
+
+interface Element {
+  readonly id: string
+  readonly name: string
+  readonly value: unknown
+}
+async function elements(line: string): Promise<Element[]> {
+  const reply = await owner.ask(line)
+  expect(reply).toMatch(/^data: \[\{.*\}\]\n@alice@$/)
+  return JSON.parse(reply.slice('data: '.length, reply.indexOf('\n')))
+}
+
+test('stats:3 is the last commit id, byte for byte as clients search for it (page 07, E29)', async () => {
+  expect(await owner.ask('stats:3')).toBe('data: [{"id":"3","name":"lastCommitID","value":"3"}]\n@alice@')
+})
+
+test('elements are joined by a comma and a blank (page 04, section 3)', async () => {
+  expect(await owner.ask('stats:3,7')).toBe(
+    'data: [{"id":"3","name":"lastCommitID","value":"3"}, {"id":"7","name":"secondaryServerVersion","value":"1.2.3"}]\n@alice@',
+  )
+})
+
+test('without ids come all that this server keeps', async () => {
+  const all = await elements('stats')
+  expect(all.map(({ id, name }) => `${id} ${name}`)).toEqual([
+    '1 activeInboundConnections',
+    '2 activeOutboundConnections',
+    '3 lastCommitID',
+    '4 secondaryStorageSize',
+    '7 secondaryServerVersion',
+    '9 diskSize',
+    '11 NotificationCount',
+    '15 LatestCommitEntryOfEachKey',
+    '16 activeInboundConnectionsSummary',
+    '17 activeInboundConnectionsDetailed',
+  ])
+})
+
+test('value types are those of the reference (page 07, section 11)', async () => {
+  const values = Object.fromEntries((await elements('stats')).map(({ id, value }) => [id, value]))
+  expect(values['1']).toBe('3')
+  expect(values['2']).toMatch(/^\d+$/)
+  expect(values['4']).toBeTypeOf('number')
+  expect(JSON.parse(String(values['9']))).toEqual({ size: expect.stringMatching(/^\d+\.\d\d$/), units: 'KB' })
+  expect(JSON.parse(String(values['11']))).toEqual({
+    ...{ total: 1, type: { sent: 0, received: 1 }, status: { delivered: 1, failed: 0, queued: 0 } },
+    ...{ operations: { update: 1, delete: 0 }, messageType: { key: 1, text: 0 }, createdOn: alice.clock.now() },
+  })
+  expect(values['15']).toBe(
+    '{"public:signing_publickey@alice":[0,"*"],"public:city.wavi@alice":[1,"*"],"phone.buzz@alice":[3,"-"]}',
+  )
+  expect(values['16']).toEqual({ total: 3, self: 1, other: 1, anon: 1 })
+  const time = '2026-01-31T10:00:00.000Z'
+  const one = (from: string) => ({ count: 1, list: [{ from, created: time, lastAccessed: time }] })
+  expect(values['17']).toEqual({ total: 3, self: one('@alice'), other: one('@bob'), anon: one('@carol') })
+})
+
+describe('a pattern', () => {
+  test.each([
+    ['stats:3:.*', '3'],
+    // Dot-free public keys count whatever the pattern says (page 04, section 2).
+    ['stats:3:city', '1'],
+    ['stats:3:nothing', '0'],
+    ['stats:3:^phone:?', '3'],
+  ])('%s: %s', async (line, value) => {
+    expect(await elements(line)).toEqual([{ id: '3', name: 'lastCommitID', value }])
+  })
+
+  test('narrows stats:15 down', async () => {
+    expect((await elements('stats:15:wavi'))[0]?.value).toBe('{"public:city.wavi@alice":[1,"*"]}')
+  })
+
+  test.each(['stats:1:x', 'stats:3,15:x', 'stats:3:['])('%s is refused', async (line) => {
+    expect(await owner.ask(line)).toMatch(/^error:AT0003-.*\n@alice@$/)
+  })
+})
+
+test('an id may be named twice and in any order', async () => {
+  expect((await elements('stats:7,1,7')).map(({ id }) => id)).toEqual(['7', '1'])
+})
+
+test.each([
+  ['stats:99', 'error:AT0003-Invalid syntax : No metric with ID 99\n@alice@'],
+  ['stats:3,99', 'error:AT0003-Invalid syntax : No metric with ID 99\n@alice@'],
+])('%s names the id that is unknown (page 07, E31)', async (line, reply) => {
+  expect(await owner.ask(line)).toBe(reply)
+})
+
+test.each(['stats:', 'stats:-1', 'stats:0', 'stats:x', 'stats:1,', 'stats 3', 'stats:99999', 'stats:constructor'])(
+  '%s is a syntax error',
+  async (line) => {
+    expect(await owner.ask(line)).toMatch(/^error:AT0003-/)
+  },
+)
+
+test('nobody but the owner may ask', async () => {
+  expect(await (await raw(alice)).ask('stats')).toMatch(/^error:AT0401-/)
+})
