@@ -143,7 +143,7 @@ export async function fillStore({ world }: Fixture, count: number): Promise<void
     await store.write(async (tx) => {
       for (let index = from; index < Math.min(from + batchSize, count); index++) {
         const key = parseAtKey(`reading${String(index).padStart(7, '0')}.bench${atSign}`)
-        await tx.putRecord(key, record, { operation: '+', opTime, commit: true })
+        await tx.putRecord(key, record, { operation: '*', opTime, commit: true })
       }
     })
   }

@@ -32,7 +32,7 @@ const text = (value: string): Buffer => Buffer.concat([uint16(Buffer.byteLength(
 
 /** Cuts a stream into packets. */
 function packets(take: (type: number, flags: number, body: Buffer) => void): (chunk: Buffer) => void {
-  let held = Buffer.alloc(0)
+  let held: Buffer = Buffer.alloc(0)
   const one = (from: number): number => {
     let length = 0
     for (let at = from + 1; at < held.length; at++) {

@@ -45,7 +45,7 @@ async function lookupRow(fixture: Fixture, alice: Alice, pace: Pace, depth: numb
     logInTimes(connections, alice.target, alice.owner),
     dialTimes(connections, echo),
   ])
-  await drive(mine, updates, { depth: 1, ms: 200 })
+  await drive(mine, updates, { depth: keysEach, ms: 0 })
   const ours = (ms: number) => drive(mine, lookups, { depth, ms })
   const limit = (ms: number) => drive(theirs, lookups, { depth, ms })
   await Promise.all([ours(pace.warmUpMs), limit(pace.warmUpMs)])

@@ -20,10 +20,14 @@ export const limits = {
   handshakeMs: 30_000,
   /** Lines waiting on one connection behind the one that runs; reading stops there until some are answered. */
   pipelinedLines: 1_000,
+  /** Characters of those lines; reading stops there. */
+  pipelinedChars: 1_048_576,
   /** Most bytes of one TLS record: LF and prompt must leave in the same one (page 01, section 4). */
   tlsRecordBytes: 16_384,
   /** Bytes waiting to be sent to one client; reading stops there. */
   unsentBytes: 1_048_576,
+  /** A closing connection may take this long to take its last bytes and to close its side. */
+  lingerMs: 2_000,
   /** A monitor that leaves this many bytes unread is closed; it resumes from its last notification. */
   monitorBacklogBytes: 4_194_304,
   /** Challenges and published proofs live this long (specification: challenge lifetime). */

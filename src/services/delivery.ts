@@ -174,7 +174,8 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
     return aside.size < mostAside
   }
 
-  const pause = (recipient: AtSign, lane: Lane): void => {
+  const pause = (recipient: AtSign, lane: Lane, reason: string): void => {
+    log('info', 'delivery waits', { recipient, reason })
     const base = Math.min(firstPauseMs * growth ** lane.failures, longestPauseMs)
     lane.failures++
     lane.cancelRetry = clock.after(base * (0.8 + 0.4 * random()), () => {
@@ -190,7 +191,7 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
       const more = await sendBatch(recipient, lane, aside)
       if (closed) return
       if (more || (lane.woken && aside.size < mostAside)) continue
-      if (aside.size > 0) pause(recipient, lane)
+      if (aside.size > 0) pause(recipient, lane, 'the peer cannot take what is waiting')
       return
     }
   }
@@ -200,9 +201,7 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
     lane.running = true
     drain(recipient, lane)
       .catch((error: Error) => {
-        if (closed) return
-        log('info', 'delivery waits', { recipient, reason: error.message })
-        pause(recipient, lane)
+        if (!closed) pause(recipient, lane, error.message)
       })
       .finally(() => {
         lane.running = false

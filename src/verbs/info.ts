@@ -1,4 +1,4 @@
-import { opt, type Part, seq } from '../wire/grammar.ts'
+import { type Part, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { defineVerb, everyone, type Ports } from './verb.ts'
 
@@ -27,10 +27,9 @@ export function uptimeWords(ms: number): string {
 
 const form: Part<{ form?: 'brief' | 'mtls' | 'mtlsbrief' }> = {
   read(cursor, out) {
-    const end: Record<string, unknown> = {}
-    opt('form', 'brief', 'mtls', 'mtlsbrief').read({ text: `${cursor.text}:`, at: cursor.at }, end)
-    if (end['form'] === undefined) return
-    out['form'] = end['form']
+    const word = /^:(brief|mtls|mtlsbrief)$/i.exec(cursor.text.slice(cursor.at))?.[1]
+    if (word === undefined) return
+    out['form'] = word.toLowerCase()
     cursor.at = cursor.text.length
   },
   write: (p) => (p.form === undefined ? '' : `:${p.form}`),

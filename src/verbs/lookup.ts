@@ -1,5 +1,6 @@
-import { lookupTarget } from '../core/access.ts'
+import { lookupTarget, permits } from '../core/access.ts'
 import { type AtKey, makeAtKey, parseAtKey } from '../core/at-key.ts'
+import type { AtSign } from '../core/at-sign.ts'
 import { keyNotFound } from '../core/errors.ts'
 import { isLive } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
@@ -13,11 +14,16 @@ const referencePrefix = 'atsign://'
 /** Hops of a reference value before it counts as leading nowhere (reference: lookup.depth_of_resolution). */
 const referenceDepth = 3
 
+const isBare = ({ scope, sharedWith, cached }: AtKey): boolean =>
+  scope === undefined && sharedWith === undefined && !cached
+
 /** A key that names its scope (as the white paper's examples do) means itself; a bare one depends on the caller. */
-const meant = (asked: AtKey, session: Session, ports: Ports): AtKey =>
-  asked.scope !== undefined || asked.sharedWith !== undefined
-    ? asked
-    : lookupTarget(session.identity, ports.self, asked.entity)
+const meant = (asked: AtKey, session: Session, self: AtSign): AtKey =>
+  isBare(asked) ? lookupTarget(session.identity, self, asked.entity) : asked
+
+/** What another atSign's server is asked for: what is shared with this atSign. */
+const sharedHere = (asked: AtKey, self: AtSign): AtKey =>
+  makeAtKey({ sharedWith: self, entity: asked.entity, owner: asked.owner })
 
 async function readLive(ports: Ports, wanted: AtKey): Promise<StoredRecord | undefined> {
   const record = await ports.records.get(wanted.text)
@@ -32,7 +38,9 @@ async function resolveValue(ports: Ports, session: Session, value: string | null
     if (hop === referenceDepth || target.owner !== ports.self) throw keyNotFound(target.text)
     const own = lookupTarget(session.identity, ports.self, target.entity)
     const open = makeAtKey({ scope: 'public', entity: target.entity, owner: ports.self })
-    const record = (await readLive(ports, own)) ?? (await readLive(ports, open))
+    // An enrollment may write references to whatever it likes; they lead it nowhere that it may not read.
+    const mayRead = permits(session.identity, { op: 'read', key: own, verb: 'lookup' }) === undefined
+    const record = (mayRead ? await readLive(ports, own) : undefined) ?? (await readLive(ports, open))
     if (record === undefined) throw keyNotFound(target.text)
     current = record.value
   }
@@ -45,21 +53,18 @@ export const lookup = defineVerb({
   grammar: seq(param('bypassCache', bool), opt('view', 'meta', 'all'), key()),
   admits: everyone,
   access(p, session, self) {
-    const target =
-      p.key.owner === self && p.key.scope === undefined && p.key.sharedWith === undefined
-        ? lookupTarget(session.identity, self, p.key.entity)
-        : p.key.owner === self
-          ? p.key
-          : makeAtKey({ sharedWith: self, entity: p.key.entity, owner: p.key.owner })
-    return [{ op: 'read', key: target, verb: 'lookup' }]
+    const key = p.key.owner === self ? meant(p.key, session, self) : sharedHere(p.key, self)
+    return [{ op: 'read', key, verb: 'lookup' }]
   },
   async run(p, ports, { session }) {
     if (p.key.owner !== ports.self) {
-      const found = await ports.remote.lookup(p.key, { bypassCache: p.bypassCache ?? false })
-      if (found === undefined) throw keyNotFound(`${ports.self}:${p.key.entity}${p.key.owner}`)
+      const asked = sharedHere(p.key, ports.self)
+      if (!isBare(p.key) && p.key.text !== asked.text) throw keyNotFound(p.key.text)
+      const found = await ports.remote.lookup(asked, { bypassCache: p.bypassCache ?? false })
+      if (found === undefined) throw keyNotFound(asked.text)
       return data(viewText(p.view, found.key, found.value, found.metadata))
     }
-    const wanted = meant(p.key, session, ports)
+    const wanted = meant(p.key, session, ports.self)
     // A published proof is read by the server that asked for it, on a connection without identity (page 02, section 5).
     const proof = ports.federation.publishedProof(`${wanted.entity}${ports.self}`)
     if (proof !== undefined && p.view === undefined) return data(proof)

@@ -6,7 +6,8 @@ import { defineVerb, everyone } from './verb.ts'
 
 const duration: Part<{ ms: number }> = {
   read(cursor, out) {
-    out['ms'] = integer(0).parse(cursor.text.slice(cursor.at + 1), 'noop:<durationInMillis>')
+    const digits = cursor.text[cursor.at] === ':' ? cursor.text.slice(cursor.at + 1) : ''
+    out['ms'] = integer(0).parse(digits, 'noop:<durationInMillis>')
     cursor.at = cursor.text.length
   },
   write: (params) => `:${params.ms}`,
@@ -23,11 +24,13 @@ export const noop = defineVerb({
     }
     if (ms > 0) {
       await new Promise<void>((resolve) => {
-        const cancel = clock.after(ms, resolve)
-        signal.addEventListener('abort', () => {
+        const done = (): void => {
           cancel()
+          signal.removeEventListener('abort', done)
           resolve()
-        })
+        }
+        const cancel = clock.after(ms, done)
+        signal.addEventListener('abort', done)
       })
     }
     return data('ok')

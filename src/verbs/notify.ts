@@ -9,57 +9,54 @@ import { type Metadata, type MetadataChange, mergeMetadata, metadataAsChange } f
 import type { Notification } from '../core/notification.ts'
 import type { Session } from '../core/session.ts'
 import type { Transaction } from '../core/storage.ts'
-import { anyOrder, integer, metadata, oneOf, opt, type Part, param, seq, timeParam, token } from '../wire/grammar.ts'
+import { anyOrder, integer, lineBreak, metadata, oneOf, opt, type Part, param, seq, timeParam, token } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
 import { priorities, standing } from './changes.ts'
 import { defineVerb, type Ports } from './verb.ts'
 
 interface Subject {
-  readonly to: AtSign
+  /** Undefined for `public:`, which no atServer delivers (page 04, section 4). */
+  readonly to: AtSign | undefined
   /** Name and namespace as sent, or the text of a text notification; its letter case is kept. */
   readonly name: string
   readonly owner: AtSign | undefined
   readonly value: string | undefined
 }
 
-const ownerShape = /@[^:\s]*/
+/** `name@owner:value`; the owner and the value may be left out. */
+function readBody(body: string): Omit<Subject, 'to'> {
+  const owner = /@[^:\s]*/.exec(body)
+  const split = body.indexOf(':', owner === null ? 0 : owner.index + owner[0].length)
+  const end = split === -1 ? body.length : split
+  if (owner !== null && owner.index + owner[0].length !== end) {
+    throw invalidSyntax(`unexpected text behind the owner ${owner[0].slice(0, 32)}`)
+  }
+  const name = body.slice(0, owner?.index ?? end)
+  if (name.length === 0) throw invalidSyntax('the name of the notified key is missing')
+  if (end === body.length - 1) throw invalidSyntax('the value behind the key is empty')
+  return {
+    name,
+    owner: owner === null ? undefined : parseAtSign(owner[0]),
+    value: end === body.length ? undefined : body.slice(end + 1),
+  }
+}
 
-/** `:@bob:name@owner:value`; the owner and the value may be left out. */
+/** `:@bob:` and the key with its value, or the text that a text notification is, whatever that holds. */
 const subject: Part<{ subject: Subject }> = {
   read(cursor, out) {
     const rest = cursor.text.slice(cursor.at)
-    const head = /^:(@[^:\s]+):/.exec(rest)
-    if (head?.[1] === undefined) {
-      throw invalidSyntax(
-        rest.startsWith(':public:')
-          ? 'a public key cannot be notified: name a recipient, as in notify:@bob:phone.wavi@alice'
-          : `expected a recipient such as :@bob: at "${rest.slice(0, 32)}"`,
-      )
-    }
+    const head = /^:(@[^:\s]+|public):/i.exec(rest)
+    if (head?.[1] === undefined) throw invalidSyntax(`expected a recipient such as :@bob: at "${rest.slice(0, 32)}"`)
     const body = rest.slice(head[0].length)
-    const owner = ownerShape.exec(body)
-    const end = owner === null ? undefined : owner.index + owner[0].length
-    const colon = end === undefined ? body.indexOf(':') : body.indexOf(':', end)
-    // What stands between the owner and the value's colon belongs to a text that contains an `@`.
-    const split = end !== undefined && colon !== -1 && colon !== end ? -1 : colon
-    const name = owner === null ? (split === -1 ? body : body.slice(0, split)) : body.slice(0, owner.index)
-    if (name.length === 0) throw invalidSyntax('the name of the notified key is missing')
-    const tail = owner !== null && split === -1 && end !== body.length ? body.slice(end) : ''
-    if (tail.length > 0) out['subject'] = { to: parseAtSign(head[1]), name: body, owner: undefined, value: undefined }
-    else {
-      const value = split === -1 ? undefined : body.slice(split + 1)
-      if (value === '') throw invalidSyntax('the value behind the key is empty')
-      out['subject'] = {
-        to: parseAtSign(head[1]),
-        name,
-        owner: owner === null ? undefined : parseAtSign(owner[0]),
-        value,
-      }
-    }
+    if (lineBreak.test(body)) throw invalidSyntax('the notification holds a line break')
+    if (body.length === 0) throw invalidSyntax('the name of the notified key is missing')
+    const to = head[1].startsWith('@') ? parseAtSign(head[1]) : undefined
+    const isText = out['messageType'] === 'text'
+    out['subject'] = { to, ...(isText ? { name: body, owner: undefined, value: undefined } : readBody(body)) }
     cursor.at = cursor.text.length
   },
   write({ subject: { to, name, owner, value } }) {
-    return `:${to}:${name}${owner ?? ''}${value === undefined ? '' : `:${value}`}`
+    return `:${to ?? 'public'}:${name}${owner ?? ''}${value === undefined ? '' : `:${value}`}`
   },
 }
 
@@ -97,12 +94,15 @@ function checkParams(p: Params): void {
   }
 }
 
+/** A text without the atSign of its sender, which the grammar of the reference allows behind it (page 04, section 4). */
+function withoutSender(text: string, sender: AtSign): string {
+  const end = text.length - sender.length
+  return end > 0 && text.endsWith(sender) && text[end - 1] !== ' ' ? text.slice(0, end) : text
+}
+
 /** Full key as stored and delivered: lower-case is for records, notifications keep the sender's spelling. */
-function fullKey(p: Params, owner: AtSign): string {
-  const { to, name, value } = p.subject
-  if (p.messageType !== 'text') return `${to}:${name}${p.subject.owner ?? owner}`
-  const cut = p.subject.owner !== undefined && p.subject.owner !== owner ? p.subject.owner : ''
-  return `${to}:${name}${cut}${value === undefined || p.subject.owner !== undefined ? '' : `:${value}`}`
+function fullKey({ subject: { name, owner }, messageType }: Params, to: AtSign, sender: AtSign): string {
+  return messageType === 'text' ? `${to}:${withoutSender(name, sender)}` : `${to}:${name}${owner ?? sender}`
 }
 
 /** Never delivered by plain `notify` (page 07, section 15). */
@@ -127,17 +127,17 @@ function carried(change: MetadataChange): Metadata {
 /** Keys count as encrypted unless the line says otherwise, texts only when it says so (page 04, section 4). */
 const encryptedByDefault = (p: Params): boolean => p.metadata.isEncrypted ?? p.messageType !== 'text'
 
-function makeNotification(p: Params, from: AtSign, ports: Ports, type: Notification['type']): Notification {
+function makeNotification(p: Params, from: AtSign, to: AtSign, ports: Ports, type: Notification['type']): Notification {
   const now = ports.clock.now()
   const life = Math.min(p.ttln || ports.notificationMs, limits.notificationMaxMs)
-  const key = fullKey(p, from)
+  const key = fullKey(p, to, from)
   if (key.length > limits.cachedKeyLength - 'cached:'.length && p.messageType !== 'text') {
     throw new AtError('AT0016', `notification key length ${key.length + 7} is greater than 255 chars`)
   }
   return {
     id: p.id ?? randomUUID(),
     from,
-    to: p.subject.to,
+    to,
     key,
     value: p.messageType === 'text' ? null : (p.subject.value ?? null),
     operation: p.operation ?? 'update',

@@ -1,4 +1,4 @@
-import { makeAtKey } from '../core/at-key.ts'
+import { type AtKey, makeAtKey } from '../core/at-key.ts'
 import { keyNotFound } from '../core/errors.ts'
 import { isLive } from '../core/metadata.ts'
 import { bool, key, opt, param, seq } from '../wire/grammar.ts'
@@ -6,13 +6,22 @@ import { data } from '../wire/reply.ts'
 import { defineVerb } from './verb.ts'
 import { viewText } from './view.ts'
 
+/** The public record that a key means; `public:` may be left out. @throws AtError AT0015 for a key that is not public */
+function publicKey(asked: AtKey): AtKey {
+  const { scope, sharedWith, cached, entity, owner } = asked
+  if (cached || sharedWith !== undefined || (scope !== undefined && scope !== 'public')) {
+    throw keyNotFound(`public:${asked.text}`)
+  }
+  return makeAtKey({ scope: 'public', entity, owner })
+}
+
 export const plookup = defineVerb({
   name: 'plookup',
   summary: 'Read a public record of any atSign through this atServer.',
   grammar: seq(param('bypassCache', bool), opt('view', 'meta', 'all'), key()),
   admits: ['owner'],
   async run(p, ports) {
-    const wanted = makeAtKey({ scope: 'public', entity: p.key.entity, owner: p.key.owner })
+    const wanted = publicKey(p.key)
     if (wanted.owner === ports.self) {
       const record = await ports.records.get(wanted.text)
       if (record === undefined || !isLive(record.metadata, ports.clock.now())) throw keyNotFound(wanted.text)

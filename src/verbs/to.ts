@@ -1,5 +1,6 @@
 import { makeAtKey } from '../core/at-key.ts'
 import { AtError } from '../core/errors.ts'
+import { isLive } from '../core/metadata.ts'
 import { atSign, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { defineVerb, everyone, type Ports } from './verb.ts'
@@ -8,7 +9,8 @@ import { recordObject } from './view.ts'
 async function publicRecord(ports: Ports, entity: string): Promise<unknown> {
   const key = makeAtKey({ scope: 'public', entity, owner: ports.self })
   const record = await ports.records.get(key.text)
-  return record === undefined ? null : recordObject(key.text, record.value, record.metadata)
+  if (record === undefined || !isLive(record.metadata, ports.clock.now())) return null
+  return recordObject(key.text, record.value, record.metadata)
 }
 
 export const to = defineVerb({

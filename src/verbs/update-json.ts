@@ -1,6 +1,7 @@
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { type AtError, invalidSyntax } from '../core/errors.ts'
-import { type MetadataChange, metadataTag, metadataTags, parseTagValue } from '../core/metadata.ts'
+import { type MetadataChange, metadataTag, parseTagValue } from '../core/metadata.ts'
+import { lineBreak } from '../wire/grammar.ts'
 
 /** What an `update` says, in either spelling. */
 export interface UpdateParams {
@@ -23,8 +24,18 @@ const timeMembers: Record<string, keyof MetadataChange> = {
 type Json = Record<string, unknown>
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 
+const textOf = (tag: string, value: unknown): string => {
+  if (typeof value === 'object' || typeof value === 'undefined') throw bad(`metadata.${tag} has the wrong type`)
+  return String(value)
+}
+
 function readMetadata(document: Json): MetadataChange {
   const change: Json = {}
+  const set = (name: string, text: string): void => {
+    const tag = metadataTag(name)
+    // Members that the store derives by itself (version, status, refreshAt) may stand in a document and mean nothing.
+    if (tag !== undefined) change[tag.name] = parseTagValue(tag, text)
+  }
   for (const name of ['isPublic', 'isBinary', 'isEncrypted']) {
     if (typeof document[name] !== 'boolean') throw bad(`metadata.${name} must be true or false`)
   }
@@ -35,15 +46,10 @@ function readMetadata(document: Json): MetadataChange {
       throw bad(`${name} must be UTC, as the update grammar requires`)
     }
     if (name === 'pubKeyHash' && isObject(value)) {
-      change['pubKeyHash'] = String(value['hash'])
-      change['hashingAlgo'] = String(value['hashingAlgo'] ?? value['algo'])
-      continue
-    }
-    const tag = time === undefined ? metadataTag(name) : metadataTags.find((candidate) => candidate.name === time)
-    // Members that the store derives by itself (version, status, refreshAt) may stand in a document and mean nothing.
-    if (tag === undefined) continue
-    const text = name === 'appMetadata' && isObject(value) ? toBase64Json(value) : String(value)
-    change[tag.name] = parseTagValue(tag, text)
+      set('pubKeyHash', textOf('pubKeyHash.hash', value['hash']))
+      set('hashingAlgo', textOf('pubKeyHash.hashingAlgo', value['hashingAlgo'] ?? value['algo']))
+    } else if (name === 'appMetadata' && isObject(value)) set(name, toBase64Json(value))
+    else if (metadataTag(time ?? name) !== undefined) set(time ?? name, textOf(name, value))
   }
   return change as MetadataChange
 }
@@ -51,17 +57,21 @@ function readMetadata(document: Json): MetadataChange {
 const toBase64Json = (value: Json): string => Buffer.from(JSON.stringify(value)).toString('base64')
 
 function readKey(document: Json, isPublic: boolean): AtKey {
-  const parts = isObject(document['atKey']) ? document['atKey'] : { ...document, key: document['atKey'] }
-  const { key, sharedWith, sharedBy, namespace } = parts as Json
-  if (typeof key !== 'string' || key.length === 0) throw bad('atKey.key not supplied')
-  if (isPublic && typeof sharedWith === 'string') {
-    throw bad(`a key cannot be public and shared with ${sharedWith} at once`)
+  const parts: Json = isObject(document['atKey']) ? document['atKey'] : { ...document, key: document['atKey'] }
+  const text = (name: string): string | undefined => {
+    const value = parts[name] ?? undefined
+    if (value !== undefined && typeof value !== 'string') throw bad(`${name} must be text`)
+    return value
   }
+  const key = text('key') ?? ''
+  const sharedWith = text('sharedWith')
+  if (key.length === 0) throw bad('atKey.key not supplied')
+  if (isPublic && sharedWith !== undefined) throw bad(`a key cannot be public and shared with ${sharedWith} at once`)
   // The Dart builder puts the whole key into `atKey`; then nothing is added to it.
   if (key.includes('@') || key.includes(':')) return parseAtKey(key)
-  const scope = isPublic ? 'public:' : typeof sharedWith === 'string' ? `${sharedWith}:` : ''
-  const name = typeof namespace === 'string' && namespace.length > 0 ? `${key}.${namespace}` : key
-  return parseAtKey(`${scope}${name}${typeof sharedBy === 'string' ? sharedBy : ''}`)
+  const scope = isPublic ? 'public:' : sharedWith === undefined ? '' : `${sharedWith}:`
+  const namespace = text('namespace') ?? ''
+  return parseAtKey(`${scope}${key}${namespace === '' ? '' : `.${namespace}`}${text('sharedBy') ?? ''}`)
 }
 
 /**
@@ -79,7 +89,7 @@ export function readUpdateDocument(text: string, nc: boolean): UpdateParams {
   const { metadata, value } = document
   if (!isObject(metadata)) throw bad('metadata must be an object')
   const change = readMetadata(metadata)
-  if (typeof value !== 'string' || value.length === 0 || /[\r\n\u0085\u2028\u2029]/.test(value)) {
+  if (typeof value !== 'string' || value.length === 0 || lineBreak.test(value)) {
     throw invalidSyntax(
       'invalid value: update:json requires a non-empty, single-line string, as the update grammar does',
     )

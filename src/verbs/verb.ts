@@ -96,7 +96,7 @@ export interface Ports {
 /** What the gate hands to a verb besides parameters and ports. */
 export interface Call {
   readonly session: Session
-  /** Aborted when the connection goes away or the deadline passes. */
+  /** Aborted when the connection goes away. */
   readonly signal: AbortSignal
 }
 

@@ -1,3 +1,4 @@
+import { AtError } from '../core/errors.ts'
 import { type Metadata, metadataView } from '../core/metadata.ts'
 
 /** Which part of a record a lookup asks for; undefined is the value alone. */
@@ -7,8 +8,15 @@ export type View = 'meta' | 'all' | undefined
 export const recordObject = (key: string, value: string | null, metadata: Metadata): Record<string, unknown> =>
   value === null ? { key, metaData: metadataView(metadata) } : { key, data: value, metaData: metadataView(metadata) }
 
-/** The text behind `data:` for a record; null prints as the literal `null`. */
+/**
+ * The text behind `data:` for a record; null prints as the literal `null`.
+ * @throws AtError AT0011 for the bare value of another atSign that holds a line feed: whatever stands behind it would
+ * be taken for the next reply
+ */
 export function viewText(view: View, key: string, value: string | null, metadata: Metadata): string | null {
-  if (view === undefined) return value
+  if (view === undefined) {
+    if (value?.includes('\n')) throw new AtError('AT0011', `the value of ${key} holds a line feed; all shows it as JSON`)
+    return value
+  }
   return JSON.stringify(view === 'meta' ? metadataView(metadata) : recordObject(key, value, metadata))
 }

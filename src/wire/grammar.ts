@@ -94,7 +94,7 @@ export interface ValueType<T> {
 /** A whole number of at most 15 digits, not below `least`. */
 export const integer = (least = 0): ValueType<number> => ({
   parse(text, name) {
-    if (!/^-?\d{1,15}$/.test(text) || Number(text) < least) {
+    if (!/^(?!-0)-?\d{1,15}$/.test(text) || Number(text) < least) {
       throw invalidSyntax(`${name} takes a whole number from ${least}, not ${quote(text)}`)
     }
     return Number(text)
@@ -255,12 +255,16 @@ export function key(rule: 'required' | 'optional' = 'required'): Part<{ key: AtK
   }
 }
 
-/** Everything behind the first blank; at least one character. */
+/** Characters at which some released client ends a line (page 03, section 4; page 05, 2.2): no value may hold them. */
+export const lineBreak = /[\r\n\u0085\u2028\u2029]/
+
+/** Everything behind the first blank; at least one character, in one line. */
 export function text<const N extends string>(name: N): Part<{ [K in N]: string }> {
   return {
     read(cursor, out) {
       const value = cursor.text.slice(cursor.at + 1)
       if (cursor.text[cursor.at] !== ' ' || value.length === 0) throw invalidSyntax(`${name} is missing`)
+      if (lineBreak.test(value)) throw invalidSyntax(`${name} holds a line break`)
       out[name] = value
       cursor.at = cursor.text.length
     },
@@ -317,6 +321,7 @@ export function optionalAtSign<const N extends string>(name: N): Part<{ [K in N]
     read(cursor, out) {
       const found = segment(cursor)
       if (found === undefined || !found.startsWith('@')) return
+      if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
       out[name] = parseAtSign(found)
       cursor.at += 1 + found.length
     },

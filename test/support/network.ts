@@ -113,6 +113,8 @@ export interface TestNetwork {
   /** Makes the directory unreachable, or reachable again on the same port. */
   stopDirectory(): Promise<void>
   startDirectory(): Promise<void>
+  /** How often the directory was asked in vain. */
+  refusals(): number
 }
 
 const names = { host: 'localhost', loopback: '127.0.0.1' } as const
@@ -135,6 +137,7 @@ export async function startTestNetwork(
 
   let directory: Awaited<ReturnType<typeof startDirectory>> | undefined
   let directoryPort = 0
+  let refused = 0
   const openDirectory = async (): Promise<void> => {
     directory = await startDirectory({
       ...{ table, clock, log },
@@ -156,7 +159,14 @@ export async function startTestNetwork(
   const scripts = new Map<AtSign, ScriptedPeer>()
   const members = new Map<AtSign, Member>()
   for (const atSign of atSigns) {
-    const ask = (): Promise<Duplex> => dial({ host: names.host, port: directoryPort })
+    const ask = async (): Promise<Duplex> => {
+      try {
+        return await dial({ host: names.host, port: directoryPort })
+      } catch (error) {
+        refused++
+        throw error
+      }
+    }
     members.set(atSign, await startMember(atSign, { clock, context, dial, ask, forAll }))
     table.set(atSign, `${names.host}:${members.get(atSign)?.port}`)
   }
@@ -196,6 +206,7 @@ export async function startTestNetwork(
       await directory?.close()
     },
     startDirectory: openDirectory,
+    refusals: () => refused,
   }
 }
 
