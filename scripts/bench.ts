@@ -32,7 +32,7 @@ const { values } = parseArgs({
   },
 })
 
-const thorough: Pace = { rounds: 5, runMs: 1_500, warmUpMs: 1_500, idleMs: 12_000 }
+const thorough: Pace = { rounds: 5, runMs: 1_000, warmUpMs: 1_500, idleMs: 12_000 }
 const hasty: Pace = { rounds: 3, runMs: 500, warmUpMs: 500, idleMs: 3_000 }
 
 async function bench(): Promise<string> {

@@ -8,6 +8,20 @@ readonly version=${1:?usage: scripts/python-sdk.sh VERSION}
 readonly folder=node_modules/.cache/python-sdk/$version
 readonly python=$PWD/$folder/bin/python
 
+say() { printf 'python-sdk: %s\n' "$*" >&2; }
+
+install_tools() {
+  if python3 -c 'import ensurepip, venv' 2>/dev/null; then return; fi
+  if ! command -v apt-get >/dev/null || [[ $(id -u) != 0 ]]; then
+    say 'python3 with venv is missing'
+    exit 1
+  fi
+  say 'installing python3-venv'
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq >&2
+  apt-get install -y -qq --no-install-recommends python3 python3-venv >&2
+}
+
 usable() {
   [[ -x $python ]] && "$python" - "$version" <<'EOF' 2>/dev/null
 import sys
@@ -18,9 +32,13 @@ EOF
 }
 
 if ! usable; then
+  install_tools
   rm -rf "$folder"
   python3 -m venv "$folder" >&2
   "$python" -m pip install --quiet --disable-pip-version-check --no-input "atsdk==$version" >&2
-  usable || { printf 'python-sdk: atsdk %s does not load\n' "$version" >&2; exit 1; }
+  if ! usable; then
+    say "atsdk $version does not load"
+    exit 1
+  fi
 fi
 printf '%s\n' "$python"

@@ -131,10 +131,11 @@ async function memoryRow(fixture: Fixture, device: RunningDevice, pace: Pace): P
   const empty = await startEmptyNode(fixture.world)
   await sleep(pace.idleMs)
   const rss = (pid: number): number => procNumber(pid, 'status', 'VmRSS') / 1_024
-  const sides = { ours: rss(device.program.pid), limit: rss(empty.pid) }
+  const [ours, limit] = [rss(device.program.pid), rss(empty.pid)]
   await empty.stop()
   for (const socket of sockets) socket.destroy()
   const what = `memory: everything on, ${owners} connections, ${count(records)} records`
+  const sides = { ours, beside: { limit, ratio: ours / limit } }
   return ratioRow(what, sides, { format: (size) => `${size.toFixed(0)} MiB`, limit: 'empty Node', atMost: 2 })
 }
 

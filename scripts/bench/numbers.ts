@@ -19,17 +19,30 @@ export interface Pace {
   readonly idleMs: number
 }
 
-/** Measures two sides in turns, so that whatever else the machine does weighs on both; medians. */
+/** Medians of two sides that were measured in turns. */
+export interface Sides {
+  readonly ours: number
+  /** What the limit reached, and the median of ours over limit, round by round; undefined when it is not installed. */
+  readonly beside: { readonly limit: number; readonly ratio: number } | undefined
+}
+
+/** Measures two sides in turns, so that whatever else the machine does weighs on both. */
 export async function inTurns(
   rounds: number,
   ours: () => Promise<number>,
   limit: (() => Promise<number>) | undefined,
-): Promise<{ ours: number; limit: number | undefined }> {
+): Promise<Sides> {
   const measured: number[] = []
-  const beside: number[] = []
+  const limits: number[] = []
+  const ratios: number[] = []
   for (let round = 0; round < rounds; round++) {
-    if (limit !== undefined) beside.push(await limit())
-    measured.push(await ours())
+    const before = await limit?.()
+    const now = await ours()
+    measured.push(now)
+    if (before === undefined) continue
+    limits.push(before)
+    ratios.push(now / before)
   }
-  return { ours: median(measured), limit: limit === undefined ? undefined : median(beside) }
+  const beside = limits.length === 0 ? undefined : { limit: median(limits), ratio: median(ratios) }
+  return { ours: median(measured), beside }
 }

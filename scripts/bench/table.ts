@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
+import type { Sides } from './numbers.ts'
 
 /** One line of the result. */
 export interface Row {
   readonly what: string
   readonly measured: string
   readonly limit: string
-  /** What the budget is about: measured over limit, or the measured number itself. */
+  /** Measured over limit. */
   readonly ratio: string
   readonly budget: string
   readonly verdict: 'ok' | 'short' | '-'
@@ -28,19 +29,19 @@ export const count = (value: number): string => Math.round(value).toLocaleString
 /** A row whose budget is a share of, or a multiple of, what was measured beside it. */
 export function ratioRow(
   what: string,
-  sides: { ours: number; limit: number | undefined },
+  { ours, beside }: Sides,
   options: { format: (value: number) => string; limit: string; atLeast?: number; atMost?: number },
 ): Row {
-  const { format, atLeast, atMost } = options
-  const { ours, limit } = sides
-  const budget = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`
-  const measured = format(ours)
-  if (limit === undefined)
-    return { what, measured, limit: `${options.limit}: not installed`, ratio: '-', budget, verdict: '-' }
-  const ratio = ours / limit
-  const kept = atLeast === undefined ? ratio <= (atMost ?? 0) : ratio >= atLeast
+  const { format, atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY } = options
+  const budget = options.atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`
+  const row = { what, measured: format(ours), budget }
+  if (beside === undefined) return { ...row, limit: `${options.limit}: not installed`, ratio: '-', verdict: '-' }
+  const { limit, ratio } = beside
+  const kept = ratio >= atLeast && ratio <= atMost
   return {
-    ...{ what, measured, limit: `${options.limit} ${format(limit)}`, ratio: ratio.toFixed(2), budget },
+    ...row,
+    limit: `${options.limit} ${format(limit)}`,
+    ratio: ratio.toFixed(2),
     verdict: kept ? 'ok' : 'short',
   }
 }

@@ -28,6 +28,9 @@ export interface Target {
   readonly keysPath: string
   /** PEM of an authority to trust besides the system's. */
   readonly ca: string | undefined
+  /** Where the atServer of this atSign is; asks the directory unless the address was given. */
+  readonly locate: () => Promise<{ host: string; port: number }>
+  readonly dial: (address: { host: string; port: number }) => Promise<Duplex>
   /** Opens a connection to the atServer of this atSign. */
   readonly connect: () => Promise<Duplex>
   /** Opens a connection to the atServer of any atSign, found by the directory. */
@@ -122,12 +125,15 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
   const directory = options.rootServer === undefined ? place.directory : parseAddress(options.rootServer, 64)
   const resolver = createResolver({ clock: systemClock, dial: () => dial(directory) })
   const server = options.server === undefined ? place.server : parseAddress(options.server, 6464)
-  const connectTo = async (other: AtSign): Promise<Duplex> =>
-    dial(other === atSign && server !== undefined ? server : await resolver.resolve(other))
+  const locate = async (other: AtSign): Promise<{ host: string; port: number }> =>
+    other === atSign && server !== undefined ? server : resolver.resolve(other)
+  const connectTo = async (other: AtSign): Promise<Duplex> => dial(await locate(other))
   return {
     atSign,
     keysPath: options.keys ?? place.keysPath ?? defaultKeysPath(io.home, atSign),
     ca,
+    locate: () => locate(atSign),
+    dial,
     connect: () => connectTo(atSign),
     connectTo,
     close: () => resolver.close(),

@@ -3,7 +3,7 @@ import { systemClock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { describeCertificate } from '../provision/certificate.ts'
 import { type Link, openLink, replyData } from '../wire/link.ts'
-import { type ConnectOptions, findTarget, withConnection } from './connect.ts'
+import { type ConnectOptions, findTarget, type Target, withConnection } from './connect.ts'
 import { ExitError, type Io, print } from './io.ts'
 
 /** Exit statuses that users of `at_activate status` know. */
@@ -19,12 +19,18 @@ async function isActivated(link: Link, atSign: string): Promise<boolean> {
   }
 }
 
-/** Why an atServer cannot be reached, as the status that `at_activate` gives. */
-function unreachable(error: unknown): ExitError {
-  const message = error instanceof Error ? error.message : String(error)
-  if (error instanceof AtError && error.code === 'AT0007') return new ExitError(exitStatus.notInDirectory, message)
-  const ofDirectory = error instanceof AtError && /directory/i.test(message)
-  return new ExitError(ofDirectory ? exitStatus.directoryUnreachable : exitStatus.serverUnreachable, message)
+const said = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Connects in two steps, so that the exit status says which one failed. */
+async function connect(target: Target): Promise<Link> {
+  const address = await target.locate().catch((error: unknown) => {
+    const unknown = error instanceof AtError && error.code === 'AT0007'
+    throw new ExitError(unknown ? exitStatus.notInDirectory : exitStatus.directoryUnreachable, said(error))
+  })
+  const stream = await target.dial(address).catch((error: unknown) => {
+    throw new ExitError(exitStatus.serverUnreachable, said(error))
+  })
+  return openLink(stream, { clock: systemClock })
 }
 
 interface Info {
@@ -34,12 +40,7 @@ interface Info {
 
 async function status(options: ConnectOptions & { json?: boolean }, io: Io): Promise<void> {
   const target = await findTarget(options, io)
-  const link = await target.connect().then(
-    (stream) => openLink(stream, { clock: systemClock }),
-    (error: unknown) => {
-      throw unreachable(error)
-    },
-  )
+  const link = await connect(target)
   try {
     await link.ready
     const info = JSON.parse(replyData(await link.request('info'))) as Info

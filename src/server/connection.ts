@@ -28,6 +28,8 @@ export interface ConnectionOptions {
   readonly onClose: () => void
 }
 
+const weightOf = (frame: Frame): number => (frame.kind === 'line' ? frame.text.length : 0)
+
 const isStranger = (session: Session): boolean => session.identity.kind === 'anyone'
 
 /**
@@ -49,38 +51,62 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   }
   let lastActiveAt = createdAt
   let queue: Frame[] = []
+  let queuedChars = 0
   let running = false
   let closing = false
   /** The client has said all it will say; what it asked is still answered. */
   let finished = false
   let refusals = 0
   let unsubscribe: (() => void) | undefined
+  let cancelLinger: (() => void) | undefined
 
-  const output = createOutput(stream, () => resumeReading())
+  const output = createOutput(stream, () => {
+    if (queue.length > 0) void drain()
+    else resumeReading()
+  })
+
+  /** The client sends faster than it is answered, or leaves its answers unread. */
+  const isAhead = (): boolean =>
+    queue.length >= limits.pipelinedLines ||
+    queuedChars >= limits.pipelinedChars ||
+    output.waiting() > limits.unsentBytes
 
   const resumeReading = (): void => {
-    if (stream.isPaused() && !closing && queue.length < limits.pipelinedLines) stream.resume()
+    if (stream.isPaused() && !closing && !isAhead()) stream.resume()
+  }
+
+  const endMonitor = (): void => {
+    unsubscribe?.()
+    unsubscribe = undefined
   }
 
   const end = (): void => {
     if (gone.signal.aborted) return
     closing = true
     gone.abort()
-    unsubscribe?.()
+    endMonitor()
+    cancelLinger?.()
     queue = []
     stream.destroy()
     options.onClose()
   }
 
-  const flushAndEnd = (): void => output.whenFlushed(() => stream.end(() => end()))
+  /** Both sides have closed when the stream is: ending ours alone would reset bytes that the client has not read. */
+  const flushAndEnd = (): void => {
+    cancelLinger ??= clock.after(limits.lingerMs, end)
+    output.whenFlushed(() => {
+      stream.end()
+      stream.resume()
+    })
+  }
 
   const close = (abrupt = false): void => {
-    if (closing && !abrupt) return
+    if (abrupt) end()
+    if (closing) return
     closing = true
     queue = []
-    if (abrupt) end()
     // The command under way is still answered.
-    else if (!running) flushAndEnd()
+    if (!running) flushAndEnd()
   }
 
   const sendNotification = (line: string): void => {
@@ -103,29 +129,38 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     session = answer.session
     refusals = answer.accepted ? 0 : refusals + 1
     if (answer.text !== '') output.push(answer.text)
+    if (monitoring && session.identity.kind !== 'owner') endMonitor()
     if (answer.subscribe !== undefined) {
-      unsubscribe?.()
+      endMonitor()
       unsubscribe = feed.subscribe(answer.subscribe, session.identity, sendNotification)
     }
     if (answer.closes || (isStranger(session) && refusals >= limits.strangerErrors)) close()
   }
 
+  /** Answers what is queued, as long as the client reads; what is left waits until the output has drained. */
   const drain = async (): Promise<void> => {
-    if (running) return
+    if (running || closing) return
     running = true
     let taken = 0
-    for (let frame = queue[taken]; frame !== undefined && !closing; frame = queue[taken]) {
+    while (!closing && output.waiting() <= limits.unsentBytes) {
+      const frame = queue[taken]
+      if (frame === undefined) break
       taken++
+      queuedChars -= weightOf(frame)
       await take(frame)
       if (taken === queue.length) {
         queue = []
         taken = 0
       }
-      if (output.waiting() > limits.unsentBytes) await new Promise<void>((resolve) => output.whenFlushed(resolve))
     }
     running = false
-    if (closing) flushAndEnd()
-    else if (finished) close()
+    if (closing) {
+      flushAndEnd()
+      return
+    }
+    if (taken > 0) queue = queue.slice(taken)
+    if (queue.length > 0) return
+    if (finished) close()
     else resumeReading()
   }
 
@@ -136,14 +171,16 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (closing) return
     lastActiveAt = clock.now()
     for (const [index, frame] of lines.push(chunk).entries()) {
-      if (!isEcho(frame, index)) queue.push(frame)
+      if (isEcho(frame, index)) continue
+      queue.push(frame)
+      queuedChars += weightOf(frame)
     }
-    if (queue.length >= limits.pipelinedLines || output.waiting() > limits.unsentBytes) stream.pause()
+    if (isAhead()) stream.pause()
     void drain()
   })
   stream.on('end', () => {
     finished = true
-    if (!running) close()
+    if (!running && queue.length === 0) close()
   })
   stream.on('error', (error) => {
     log('debug', 'connection lost', { session: session.id, reason: error.message })

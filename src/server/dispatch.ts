@@ -26,7 +26,7 @@ export type Gate = (session: Session, frame: Frame, context: GateContext) => Pro
 /** What the gate needs to know of the connection. */
 export interface GateContext {
   readonly signal: AbortSignal
-  /** Set once the connection has a monitor: replies then carry no prompt (page 05, 2.2). */
+  /** Set once the connection has a monitor: replies to the owner then carry no prompt (page 05, 2.2). */
   readonly monitoring: boolean
 }
 
@@ -102,7 +102,7 @@ export function createGate(ports: Ports, log: Log): Gate {
     // An error to a peer ends in a plain prompt, as peers expect (page 01, section 2).
     const prompt = error !== undefined && next.identity.kind === 'peer' ? '@' : promptOf(next.identity, ports.self)
     const line = error === undefined ? reply.text : errorLine(error, next.identity, next.clientVersion)
-    const silentPrompt = monitoring && line !== undefined
+    const silentPrompt = monitoring && line !== undefined && next.identity.kind === 'owner'
     const text = reply.answered ? `${line === undefined ? '' : `${line}\n`}${silentPrompt ? '' : prompt}` : ''
     return {
       text,

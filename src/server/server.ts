@@ -31,6 +31,14 @@ const graceMs = 3_000
 const allowedIdle = (connection: Connection): number =>
   connection.session().identity.kind === 'anyone' ? limits.openIdleMs : limits.authenticatedIdleMs
 
+/** Tells why, and waits a little for the other side to close: a reset would take the bytes back. */
+function turnAway(stream: Duplex, clock: Clock): void {
+  stream.on('error', () => stream.destroy())
+  stream.on('close', clock.after(limits.lingerMs, () => stream.destroy()))
+  stream.resume()
+  stream.end(poolFull)
+}
+
 export function createServer(options: {
   gate: Gate
   feed: FeedSource
@@ -59,8 +67,7 @@ export function createServer(options: {
         return
       }
       if (open.size >= maxConnections) {
-        stream.on('error', () => stream.destroy())
-        stream.end(poolFull)
+        turnAway(stream, clock)
         return
       }
       const connection = openConnection(stream, {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Access, permitsExchange } from '../core/access.ts'
-import { cachedForm, isCommitted, makeAtKey, parseAtKey } from '../core/at-key.ts'
+import { cachedForm, isCommitted, parseAtKey } from '../core/at-key.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { parseUtc, wireTime } from '../core/clock.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
@@ -9,9 +9,9 @@ import { type Metadata, type MetadataChange, mergeMetadata, metadataAsChange } f
 import type { Notification } from '../core/notification.ts'
 import type { Session } from '../core/session.ts'
 import type { Transaction } from '../core/storage.ts'
-import { anyOrder, integer, lineBreak, metadata, oneOf, opt, type Part, param, seq, timeParam, token } from '../wire/grammar.ts'
+import { anyOrder, integer, metadata, oneOf, opt, type Part, param, seq, timeParam, token } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
-import { priorities, standing } from './changes.ts'
+import { lineBreak, priorities, standing } from './changes.ts'
 import { defineVerb, type Ports } from './verb.ts'
 
 interface Subject {
@@ -159,17 +159,15 @@ function makeNotification(p: Params, from: AtSign, to: AtSign, ports: Ports, typ
 /** A message of the owner: to itself it is at once received, to others it waits in the outbox. */
 async function send(p: Params, ports: Ports): Promise<Reply> {
   const { self, clock } = ports
-  const toSelf = p.subject.to === self
-  const notification = makeNotification(p, self, ports, toSelf ? 'received' : 'sent')
-  const refusal = permitsExchange({
-    direction: 'out',
-    self,
-    peer: p.subject.to,
-    recipient: p.subject.to,
-    owner: p.subject.owner ?? self,
-    messageType: notification.messageType,
-  })
+  const { to, owner = self } = p.subject
+  if (to === undefined) {
+    throw invalidSyntax('a public key cannot be notified: name a recipient, as in notify:@bob:phone.wavi@alice')
+  }
+  const messageType = p.messageType ?? 'key'
+  const refusal = permitsExchange({ direction: 'out', self, peer: to, recipient: to, owner, messageType })
   if (refusal !== undefined) throw refusal
+  const toSelf = to === self
+  const notification = makeNotification(p, self, to, ports, toSelf ? 'received' : 'sent')
   if (p.messageType !== 'text') parseAtKey(notification.key)
   if (notification.expiresAt <= clock.now()) return data(notification.id)
   await ports.write(async (tx) => {
@@ -221,16 +219,12 @@ async function keepCopy(tx: Transaction, notification: Notification, ports: Port
 
 /** A message of another atSign's server. `data:success` means stored, so that the sender never repeats it. */
 async function receive(p: Params, peer: AtSign, ports: Ports): Promise<Reply> {
-  const notification = makeNotification(p, peer, ports, 'received')
-  const refusal = permitsExchange({
-    direction: 'in',
-    self: ports.self,
-    peer,
-    recipient: p.subject.to,
-    owner: p.subject.owner,
-    messageType: notification.messageType,
-  })
+  const { to: recipient, owner } = p.subject
+  const { self } = ports
+  const messageType = p.messageType ?? 'key'
+  const refusal = permitsExchange({ direction: 'in', self, peer, recipient, owner, messageType })
   if (refusal !== undefined) throw refusal
+  const notification = makeNotification(p, peer, self, ports, 'received')
   if (p.messageType !== 'text') parseAtKey(notification.key)
   if (notification.expiresAt <= ports.clock.now()) return data('success')
   await ports.write(async (tx) => {
@@ -245,12 +239,12 @@ async function receive(p: Params, peer: AtSign, ports: Ports): Promise<Reply> {
   return data('success')
 }
 
-/** An enrollment needs write access to the notified key's namespace. */
+/** An enrollment needs write access to the notified key's namespace; a text has none (page 08, 7.1). */
 function accessOf(p: Params, session: Session, self: AtSign): readonly Access[] {
-  if (session.identity.kind !== 'owner' || p.messageType === 'text') return []
-  const { to, name, owner } = p.subject
-  const named = parseAtKey(`${to}:${name}${owner ?? self}`)
-  return [{ op: 'write', key: makeAtKey(named), verb: 'notify' }]
+  if (session.identity.kind !== 'owner') return []
+  const { to = 'public', name, owner = self } = p.subject
+  const key = parseAtKey(`${to}:${p.messageType === 'text' ? 'text' : name}${owner}`)
+  return [{ op: 'write', key, verb: 'notify' }]
 }
 
 export const notify = defineVerb({

@@ -1,7 +1,7 @@
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { type AtError, invalidSyntax } from '../core/errors.ts'
 import { type MetadataChange, metadataTag, parseTagValue } from '../core/metadata.ts'
-import { lineBreak } from '../wire/grammar.ts'
+import { lineBreak } from './changes.ts'
 
 /** What an `update` says, in either spelling. */
 export interface UpdateParams {

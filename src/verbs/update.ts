@@ -1,9 +1,9 @@
 import { primaryEnrollment, rootGrants } from '../core/enrollment.ts'
-import { AtError } from '../core/errors.ts'
+import { AtError, invalidSyntax } from '../core/errors.ts'
 import { isPublicKey } from '../crypto/signing.ts'
 import { flag, type Grammar, key, metadata, seq, text } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
-import { checkWritable, writeRecord } from './changes.ts'
+import { checkWritable, lineBreak, writeRecord } from './changes.ts'
 import { readUpdateDocument, type UpdateParams } from './update-json.ts'
 import { defineVerb, type Ports } from './verb.ts'
 
@@ -13,8 +13,10 @@ const textForm: Grammar<UpdateParams> = seq(flag('nc'), metadata, key('optional'
 const grammar: Grammar<UpdateParams> = {
   parse(input) {
     const json = /^(:nc)?:json:/i.exec(input)
-    if (json === null) return textForm.parse(input)
-    return readUpdateDocument(input.slice(json[0].length), json[1] !== undefined)
+    if (json !== null) return readUpdateDocument(input.slice(json[0].length), json[1] !== undefined)
+    const params = textForm.parse(input)
+    if (lineBreak.test(params.value)) throw invalidSyntax('value holds a line break')
+    return params
   },
   format: textForm.format,
 }

@@ -255,16 +255,12 @@ export function key(rule: 'required' | 'optional' = 'required'): Part<{ key: AtK
   }
 }
 
-/** Characters at which some released client ends a line (page 03, section 4; page 05, 2.2): no value may hold them. */
-export const lineBreak = /[\r\n\u0085\u2028\u2029]/
-
-/** Everything behind the first blank; at least one character, in one line. */
+/** Everything behind the first blank; at least one character. */
 export function text<const N extends string>(name: N): Part<{ [K in N]: string }> {
   return {
     read(cursor, out) {
       const value = cursor.text.slice(cursor.at + 1)
       if (cursor.text[cursor.at] !== ' ' || value.length === 0) throw invalidSyntax(`${name} is missing`)
-      if (lineBreak.test(value)) throw invalidSyntax(`${name} holds a line break`)
       out[name] = value
       cursor.at = cursor.text.length
     },

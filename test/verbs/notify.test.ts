@@ -214,7 +214,7 @@ describe('from a peer', () => {
     await peer.ask('notify:@alice:none.wavi@bob:v')
     await peer.ask('notify:ttr:-1:@alice:stays.wavi@bob:v')
     await peer.ask('notify:delete:ccd:true:ttr:-1:@alice:stays.wavi@bob')
-    expect([(await shown()).key, (await shown()).key, (await shown()).operation]).toEqual([
+    expect([(await shown()).key, (await shown()).key, (await shown())['operation']]).toEqual([
       '@alice:none.wavi@bob',
       '@alice:stays.wavi@bob',
       'delete',

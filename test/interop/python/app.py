@@ -4,6 +4,7 @@ Every other line that a monitor causes has the member `event`. The SDK's own pri
 """
 
 import json
+import os
 import queue
 import secrets
 import sys
@@ -67,9 +68,15 @@ class App:
 
     def monitor(self, _request):
         events = queue.Queue()
-        client = AtClient(self.atsign, root_address=self.root, queue=events)
-        threading.Thread(target=client.start_monitor, daemon=True).start()
-        threading.Thread(target=self.tell, args=(client, events), daemon=True).start()
+        self.watcher = AtClient(self.atsign, root_address=self.root, queue=events)
+        threading.Thread(target=self.watcher.start_monitor, daemon=True).start()
+        threading.Thread(target=self.tell, args=(self.watcher, events), daemon=True).start()
+        return True
+
+    def heartbeat(self, _request):
+        """What the SDK does every 30 seconds."""
+        connection = self.watcher.monitor_connection
+        connection.execute_command(command="noop:0", retry_on_exception=False, read_the_response=False)
         return True
 
     def tell(self, client, events):
@@ -83,7 +90,7 @@ class App:
                 client.handle_event(events, event)
 
     def onboard(self, request):
-        """The steps of the SDK's onboarding, in its order and with its own functions."""
+        """Activation by CRAM secret, with the functions that the SDK has for it."""
         atsign = AtSign(request["atSign"])
         root = Address.from_string(request["root"])
         address = AtRootConnection.get_instance(root.host, root.port).find_secondary(atsign)
@@ -110,6 +117,7 @@ def main():
             answer({"ok": getattr(app, request["do"])(request)})
         except Exception as error:
             answer({"error": type(error).__name__, "message": str(error)})
+    os._exit(0)  # Older releases leave a thread behind.
 
 
 main()

@@ -1,0 +1,220 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { type Answer, type ScriptedPeer, startTestNetwork, type TestNetwork } from '../support/network.ts'
+import type { Client } from '../support/server.ts'
+
+let network: TestNetwork
+let owner: Client
+
+beforeEach(async () => {
+  network = await startTestNetwork(['@alice'])
+  owner = await network.member('@alice').owner()
+})
+
+/** A peer whose answers to `lookup:all:` are these bytes behind `data:`, prompt added. */
+function answering(records: Record<string, string>): Promise<ScriptedPeer> {
+  const answer: Answer = (line, { usual }) => {
+    const entity = /^lookup:all:([^@]+)@bob$/.exec(line)?.[1]
+    const text = entity === undefined ? undefined : records[entity]
+    return text === undefined ? usual() : `${text}\n@alice@`
+  }
+  return network.script('@bob', answer)
+}
+
+const shared = (metaData: object, data = 'v1'): string =>
+  `data:${JSON.stringify({ key: '@alice:phone.wavi@bob', data, metaData })}`
+const open = (metaData: object, data = 'v1'): string =>
+  `data:${JSON.stringify({ key: 'public:phone@bob', data, metaData })}`
+const lastCommit = async (): Promise<string> => /"value":"(-?\d+)"/.exec(await owner.ask('stats:3'))?.[1] ?? ''
+const copies = async (): Promise<string> => owner.ask('scan ^cached:')
+
+describe('a copy of another atSign’s record', () => {
+  it('is kept where its owner allows it, with the times of the owner, and answers until it has to be refreshed', async () => {
+    const records = {
+      'phone.wavi': shared({
+        ...{ ttr: 3600, ccd: true, createdAt: '2020-01-02 03:04:05.678Z', updatedAt: '2021-02-03 04:05:06.789Z' },
+        ...{ expiresAt: '2030-01-01 00:00:00.000Z', createdBy: '@bob', version: 7, isEncrypted: true, ivNonce: 'iv==' },
+      }),
+    }
+    const bob = await answering(records)
+    expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:v1\n@alice@')
+    expect(JSON.parse((await owner.ask('llookup:all:cached:@alice:phone.wavi@bob')).slice(5, -8))).toEqual({
+      key: 'cached:@alice:phone.wavi@bob',
+      data: 'v1',
+      metaData: {
+        ...{ createdBy: '@bob', updatedBy: '@alice', status: 'active', version: 0, ttr: 3600, ccd: true },
+        ...{ createdAt: '2020-01-02 03:04:05.678Z', updatedAt: '2021-02-03 04:05:06.789Z' },
+        ...{ expiresAt: '2030-01-01 00:00:00.000Z', refreshAt: '2026-01-31 11:00:00.000Z' },
+        ...{ isEncrypted: true, ivNonce: 'iv==' },
+      },
+    })
+    records['phone.wavi'] = shared({ ttr: 3600 }, 'v2')
+    network.clock.advance(3_600_000)
+    expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(/^data:\{"key":"cached:@alice:phone.wavi@bob","data":"v1"/)
+    expect(bob.linesWith('lookup:all:')).toHaveLength(1)
+    network.clock.advance(1)
+    expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(/^data:\{"key":"@alice:phone.wavi@bob","data":"v2"/)
+    expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:v2\n@alice@')
+    expect(bob.linesWith('lookup:all:')).toHaveLength(2)
+  })
+
+  it('is passed over on request, and is then as new as the answer', async () => {
+    const records = { 'phone.wavi': shared({ ttr: -1 }) }
+    await answering(records)
+    await owner.ask('lookup:phone.wavi@bob')
+    records['phone.wavi'] = shared({ ttr: -1 }, 'v2')
+    expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:v1\n@alice@')
+    expect(await owner.ask('lookup:bypassCache:true:phone.wavi@bob')).toBe('data:v2\n@alice@')
+    expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:v2\n@alice@')
+  })
+
+  it('is not kept without permission, and an earlier one goes', async () => {
+    const records = { phone: open({}) }
+    await answering(records)
+    expect(await owner.ask('plookup:phone@bob')).toBe('data:v1\n@alice@')
+    expect(await copies()).toBe('data:[]\n@alice@')
+    records.phone = open({ ttr: 60 })
+    await owner.ask('plookup:phone@bob')
+    expect(await copies()).toBe('data:["cached:public:phone@bob"]\n@alice@')
+    records.phone = open({ ttr: 0 }, 'v3')
+    expect(await owner.ask('plookup:bypassCache:true:phone@bob')).toBe('data:v3\n@alice@')
+    expect(await copies()).toBe('data:[]\n@alice@')
+  })
+
+  it.each([
+    ['says so', 'error:AT0015-Exception: gone'],
+    ['answers null', 'data:null'],
+  ])('goes when the owner of the record %s', async (_how, gone) => {
+    const records = { 'phone.wavi': shared({ ttr: -1 }) }
+    await answering(records)
+    await owner.ask('lookup:phone.wavi@bob')
+    const before = Number(await lastCommit())
+    records['phone.wavi'] = gone
+    const missing = 'error:AT0015-key not found : @alice:phone.wavi@bob does not exist in keystore\n@alice@'
+    expect(await owner.ask('lookup:bypassCache:true:phone.wavi@bob')).toBe(missing)
+    expect(await copies()).toBe('data:[]\n@alice@')
+    expect(await lastCommit()).toBe(String(before + 1))
+    expect(await owner.ask('lookup:phone.wavi@bob')).toBe(missing)
+    expect(await lastCommit()).toBe(String(before + 1))
+  })
+
+  it('of an encryption key stays whatever its owner says about caching', async () => {
+    const records = { publickey: 'data:{"key":"public:publickey@bob","data":"KEY1","metaData":{"ttl":1000}}' }
+    await answering(records)
+    expect(await owner.ask('plookup:publickey@bob')).toBe('data:KEY1\n@alice@')
+    expect(await owner.ask('plookup:meta:publickey@bob')).toContain('"ttr":-1')
+    records.publickey = 'data:null'
+    expect(await owner.ask('plookup:bypassCache:true:publickey@bob')).toContain('error:AT0015')
+    expect(await copies()).toBe('data:["cached:public:publickey@bob"]\n@alice@')
+  })
+
+  it('of an encryption key is checked on every new connection, before the proof', async () => {
+    const records = { publickey: 'data:{"key":"public:publickey@bob","data":"KEY1","metaData":{}}' }
+    await answering(records)
+    await owner.ask('plookup:publickey@bob')
+    const again = await answering({ publickey: 'data:{"key":"public:publickey@bob","data":"KEY2","metaData":{}}' })
+    await owner.ask('lookup:phone.wavi@bob')
+    expect(again.lines.map(({ line }) => line)).toEqual([
+      ...['lookup:all:publickey@bob', 'from:@alice', 'pol', 'lookup:all:phone.wavi@bob'],
+    ])
+    expect(await owner.ask('plookup:publickey@bob')).toBe('data:KEY2\n@alice@')
+  })
+})
+
+describe('an answer that a peer makes up', () => {
+  it.each([
+    ['another record', '{"key":"@alice:other.wavi@bob","data":"x","metaData":{"ttr":-1}}'],
+    ['a record of somebody else', '{"key":"@alice:phone.wavi@carol","data":"x","metaData":{"ttr":-1}}'],
+    ['a record for somebody else', '{"key":"@carol:phone.wavi@bob","data":"x","metaData":{"ttr":-1}}'],
+    ['a public record', '{"key":"public:phone.wavi@bob","data":"x","metaData":{"ttr":-1}}'],
+    ['our own credential', '{"key":"privatekey:at_secret","data":"x","metaData":{"ttr":-1}}'],
+    ['a copy', '{"key":"cached:@alice:phone.wavi@bob","data":"x","metaData":{"ttr":-1}}'],
+    ['no key', '{"data":"x","metaData":{"ttr":-1}}'],
+    ['a key that is none', '{"key":{"toString":1},"data":"x"}'],
+    ['a broken atSign', '{"key":"@a@b@c:x@","data":"x"}'],
+    ['no record at all', '[1,2]'],
+    ['no JSON', 'hello'],
+  ])('is refused when it is %s', async (_what, text) => {
+    await answering({ 'phone.wavi': `data:${text}` })
+    expect(await owner.ask('lookup:phone.wavi@bob')).toMatch(/^error:AT0008-Handshake failure : @bob /)
+    expect(await copies()).toBe('data:[]\n@alice@')
+    expect(await owner.ask('scan wavi')).toBe('data:[]\n@alice@')
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+
+  it('loses the metadata that have no sense, and nothing else', async () => {
+    const deep = JSON.parse(`${'{"a":'.repeat(50)}1${'}'.repeat(50)}`) as object
+    await answering({
+      'phone.wavi': shared({
+        ...{ ttr: '60', ttl: -5, ttb: 'soon', ccd: 'maybe', isBinary: 7, ivNonce: 'a b', sharedKeyEnc: { x: 1 } },
+        ...{ createdBy: '@a@b', createdAt: 'yesterday', updatedAt: 5, expiresAt: '2026-02-30 00:00:00.000Z' },
+        ...{ pubKeyHash: 'x', hashingAlgo: 'sha256', appMetadata: deep, unknown: true, status: 'active', version: 'x' },
+      }),
+    })
+    expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:v1\n@alice@')
+    const copy = JSON.parse((await owner.ask('llookup:meta:cached:@alice:phone.wavi@bob')).slice(5, -8)) as object
+    expect(copy).toEqual({
+      ...{ createdBy: '@bob', updatedBy: '@alice', status: 'active', version: 0, ttr: 60 },
+      refreshAt: '2026-01-31 10:01:00.000Z',
+    })
+  })
+
+  it('cannot hold up or end the owner’s connection', async () => {
+    const [first = ''] = ['AT0002', 'AT0005', 'AT0012', 'AT0013', 'AT0024']
+    for (const code of [first, 'AT0005', 'AT0012', 'AT0013', 'AT0024', 'AT9999']) {
+      await answering({ 'phone.wavi': `error:${code}-Exception: made up` })
+      expect(await owner.ask('lookup:phone.wavi@bob')).toMatch(/^error:AT\d{4}-/)
+      expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+    }
+  })
+})
+
+describe('a peer that cannot be asked', () => {
+  it('is told apart from one that has no such record', async () => {
+    const bob = await network.script('@bob')
+    expect(await owner.ask('lookup:phone.wavi@bob')).toContain('error:AT0015-')
+    await bob.close()
+    expect(await owner.ask('lookup:phone.wavi@bob')).toMatch(/^error:AT0021-.*localhost:\d+: connection refused/)
+    expect(await owner.ask('lookup:phone.wavi@nobody')).toBe(
+      'error:AT0007-Secondary server not found : Unable to find secondary address for atSign:nobody\n@alice@',
+    )
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+
+  it('is told as such when the directory is away', async () => {
+    await network.stopDirectory()
+    const answer = owner.ask('lookup:phone.wavi@bob')
+    let done = false
+    void answer.then(() => {
+      done = true
+    })
+    while (!done) {
+      network.clock.advance(50)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(await answer).toMatch(/^error:AT0021-Unable to connect to secondary : .*atDirectory.*connection refused/)
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+
+  it('is given ten seconds, then the connection to it is given up', async () => {
+    const bob = await network.script('@bob', (line, { usual }) =>
+      line.startsWith('lookup:all:') ? undefined : usual(),
+    )
+    owner.write('lookup:phone.wavi@bob\n')
+    while (bob.linesWith('lookup:all:').length === 0) await new Promise((resolve) => setImmediate(resolve))
+    network.clock.advance(10_000)
+    expect(await owner.reply()).toMatch(/^error:AT0023-Timeout waiting for response : No answer to lookup within 10000 ms/)
+    await network.script('@bob')
+    expect(await owner.ask('lookup:phone.wavi@bob')).toContain('error:AT0015-')
+  })
+})
+
+describe('scan of another atSign', () => {
+  it('passes the pattern on and gives the peer’s own list', async () => {
+    const bob = await network.script('@bob', (line, { usual }) =>
+      line.startsWith('scan') ? 'data:["phone.wavi@bob"]\n@alice@' : usual(),
+    )
+    expect(await owner.ask('scan:@bob')).toBe('data:["phone.wavi@bob"]\n@alice@')
+    expect(await owner.ask('scan:@bob wavi')).toBe('data:["phone.wavi@bob"]\n@alice@')
+    expect(bob.linesWith('scan')).toEqual(['scan', 'scan wavi'])
+  })
+})
