@@ -26,8 +26,6 @@ export interface ConnectOptions {
 export interface Target {
   readonly atSign: AtSign
   readonly keysPath: string
-  /** PEM of an authority to trust besides the system's. */
-  readonly ca: string | undefined
   /** Where the atServer of this atSign is; asks the directory unless the address was given. */
   readonly locate: () => Promise<{ host: string; port: number }>
   readonly dial: (address: { host: string; port: number }) => Promise<Duplex>
@@ -131,7 +129,6 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
   return {
     atSign,
     keysPath: options.keys ?? place.keysPath ?? defaultKeysPath(io.home, atSign),
-    ca,
     locate: () => locate(atSign),
     dial,
     connect: () => connectTo(atSign),

@@ -93,8 +93,8 @@ export function createEnquiries(options: EnquiryOptions): Enquiries {
     try {
       return converse(await dial(), options)
     } catch (cause) {
-      if (cause instanceof AtError) throw cause
-      throw new AtError('AT0021', `Unable to connect to ${name}: ${String(cause)}`, { cause })
+      const reason = cause instanceof AtError ? cause.message : `Unable to connect to ${name}: ${String(cause)}`
+      throw new AtError('AT0021', `the atDirectory cannot be asked: ${reason}`, { cause })
     }
   }
 

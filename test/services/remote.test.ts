@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type Answer, type ScriptedPeer, startTestNetwork, type TestNetwork } from '../support/network.ts'
+import { type Answer, type ScriptedPeer, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 let network: TestNetwork
@@ -49,6 +49,7 @@ describe('a copy of another atSign’s record', () => {
     })
     records['phone.wavi'] = shared({ ttr: 3600 }, 'v2')
     network.clock.advance(3_600_000)
+    owner = await network.member('@alice').owner()
     expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(/^data:\{"key":"cached:@alice:phone.wavi@bob","data":"v1"/)
     expect(bob.linesWith('lookup:all:')).toHaveLength(1)
     network.clock.advance(1)
@@ -159,8 +160,7 @@ describe('an answer that a peer makes up', () => {
   })
 
   it('cannot hold up or end the owner’s connection', async () => {
-    const [first = ''] = ['AT0002', 'AT0005', 'AT0012', 'AT0013', 'AT0024']
-    for (const code of [first, 'AT0005', 'AT0012', 'AT0013', 'AT0024', 'AT9999']) {
+    for (const code of ['AT0002', 'AT0005', 'AT0012', 'AT0013', 'AT0024', 'AT9999']) {
       await answering({ 'phone.wavi': `error:${code}-Exception: made up` })
       expect(await owner.ask('lookup:phone.wavi@bob')).toMatch(/^error:AT\d{4}-/)
       expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
@@ -183,14 +183,10 @@ describe('a peer that cannot be asked', () => {
   it('is told as such when the directory is away', async () => {
     await network.stopDirectory()
     const answer = owner.ask('lookup:phone.wavi@bob')
-    let done = false
-    void answer.then(() => {
-      done = true
-    })
-    while (!done) {
+    await until(() => {
       network.clock.advance(50)
-      await new Promise((resolve) => setImmediate(resolve))
-    }
+      return network.refusals() === 3
+    })
     expect(await answer).toMatch(/^error:AT0021-Unable to connect to secondary : .*atDirectory.*connection refused/)
     expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
   })
@@ -200,7 +196,7 @@ describe('a peer that cannot be asked', () => {
       line.startsWith('lookup:all:') ? undefined : usual(),
     )
     owner.write('lookup:phone.wavi@bob\n')
-    while (bob.linesWith('lookup:all:').length === 0) await new Promise((resolve) => setImmediate(resolve))
+    await until(() => bob.linesWith('lookup:all:').length === 1)
     network.clock.advance(10_000)
     expect(await owner.reply()).toMatch(/^error:AT0023-Timeout waiting for response : No answer to lookup within 10000 ms/)
     await network.script('@bob')

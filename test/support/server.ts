@@ -25,7 +25,7 @@ export interface TestServer {
   readonly server: AtServer
   readonly clock: ManualClock
   /** How the atServers of other atSigns are reached. */
-  readonly routes: Map<AtSign, () => Duplex>
+  readonly routes: Map<AtSign, () => Duplex | Promise<Duplex>>
   /** Faults that no command should be able to cause; must be empty when the tests of the file are over. */
   readonly faults: string[]
 }

@@ -1,0 +1,115 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { limits } from '../../src/core/limits.ts'
+import { createOutput } from '../../src/server/output.ts'
+import { asOwner, startServer } from '../support/server.ts'
+import { recorder } from '../support/recorder.ts'
+
+const record = limits.tlsRecordBytes
+const reply = (bytes: number, prompt: string): string => `${'x'.repeat(bytes - 1 - prompt.length)}\n${prompt}`
+
+/** Where a LF is parted from the prompt behind it: by the end of a write, or of a TLS record inside one. */
+function partings(writes: readonly Buffer[], prompt: string): string[] {
+  const found: string[] = []
+  for (const [index, bytes] of writes.entries()) {
+    for (let lf = bytes.indexOf(10); lf !== -1; lf = bytes.indexOf(10, lf + 1)) {
+      const end = lf + prompt.length
+      if (end >= bytes.length + 0 && end > bytes.length - 1) found.push(`write ${index} ends after its LF`)
+      else if (Math.floor(lf / record) !== Math.floor(end / record)) found.push(`record of write ${index} ends at ${lf}`)
+    }
+  }
+  return found
+}
+
+async function written(messages: readonly string[]): Promise<Buffer[]> {
+  const { stream, writes } = recorder()
+  const output = createOutput(stream, () => {})
+  for (const message of messages) output.push(message)
+  await new Promise<void>((resolve) => output.whenFlushed(resolve))
+  return writes
+}
+
+describe('LF and prompt leave in one TLS record (page 01, section 4)', () => {
+  const around = (size: number): number[] => Array.from({ length: 21 }, (_, i) => size - 4 + i)
+
+  test.each([record, 2 * record, 3 * record])('for each size around %d bytes', async (size) => {
+    for (const prompt of ['@', '@alice@']) {
+      for (const bytes of around(size)) {
+        const writes = await written([reply(bytes, prompt)])
+        expect(Buffer.concat(writes).toString()).toBe(reply(bytes, prompt))
+        expect([bytes, partings(writes, prompt)]).toEqual([bytes, []])
+      }
+    }
+  })
+
+  test('for any row of replies, whenever the writes complete', async () => {
+    const size = fc.oneof(fc.integer({ min: 2, max: 300 }), fc.integer({ min: record - 40, max: record + 40 }), fc.integer({ min: 2, max: 3 * record }))
+    await fc.assert(
+      fc.asyncProperty(fc.array(size, { minLength: 1, maxLength: 30 }), fc.infiniteStream(fc.boolean()), async (sizes, pauses) => {
+        const { stream, writes } = recorder((done) => (pauses.next().value === true ? setImmediate(done) : done()))
+        const output = createOutput(stream, () => {})
+        for (const bytes of sizes) {
+          output.push(reply(bytes, '@'))
+          if (pauses.next().value === true) await new Promise(setImmediate)
+        }
+        await new Promise<void>((resolve) => output.whenFlushed(resolve))
+        expect(Buffer.concat(writes).toString()).toBe(sizes.map((bytes) => reply(bytes, '@')).join(''))
+        expect(partings(writes, '@')).toEqual([])
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('for values of an atServer whose replies have each of these sizes', async () => {
+    const alice = await startServer()
+    const owner = await asOwner(alice)
+    const sizes = [...around(record), ...around(2 * record)]
+    const valueOf = (bytes: number): string => 'é'.repeat(Math.floor((bytes - 13) / 2)) + 'x'.repeat((bytes - 13) % 2)
+    for (const bytes of sizes) {
+      const value = valueOf(bytes)
+      await owner.ask(`update:size.wavi@alice ${value}`)
+      const first = owner.chunks.length
+      expect(await owner.ask('llookup:size.wavi@alice')).toBe(`data:${value}\n@alice@`)
+      expect(owner.chunks.slice(first).at(-1)).toMatch(/\n@alice@$/)
+    }
+  })
+})
+
+test('replies that wait together leave together, as far as a record holds them', async () => {
+  const { stream, writes } = recorder()
+  const output = createOutput(stream, () => {})
+  for (let i = 0; i < 100; i++) output.push(reply(1_000, '@'))
+  await new Promise<void>((resolve) => output.whenFlushed(resolve))
+  expect(writes.map((bytes) => bytes.length)).toEqual([1_000, ...Array.from({ length: 6 }, () => 16_000), 3_000])
+})
+
+test('it knows how many bytes wait, and tells when none does', async () => {
+  const pending: (() => void)[] = []
+  const { stream } = recorder((done) => pending.push(done))
+  let drained = 0
+  const output = createOutput(stream, () => drained++)
+  let flushed = false
+  output.push('é\n@')
+  output.push('x\n@')
+  output.whenFlushed(() => {
+    flushed = true
+  })
+  expect([output.waiting(), flushed, drained]).toEqual([7, false, 0])
+  pending.shift()?.()
+  await new Promise(setImmediate)
+  expect([output.waiting(), flushed, drained]).toEqual([3, false, 0])
+  pending.shift()?.()
+  await new Promise(setImmediate)
+  expect([output.waiting(), flushed, drained]).toEqual([0, true, 1])
+})
+
+test('a stream that is gone takes nothing more and breaks nothing', async () => {
+  const { stream, writes } = recorder()
+  const output = createOutput(stream, () => {})
+  stream.on('error', () => {})
+  output.push('a\n@')
+  stream.destroy(new Error('reset'))
+  output.push('b\n@')
+  await new Promise(setImmediate)
+  expect(Buffer.concat(writes).toString()).toBe('a\n@')
+})
