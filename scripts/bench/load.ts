@@ -75,12 +75,12 @@ export async function drive(
         waiting -= lines
         if (!ending && lines > 0) say(lines)
         else if (waiting === 0) {
-          socket.off('data', hear)
+          socket.off('data', hear).off('close', lost)
           resolve()
         }
       }
-      socket.on('data', hear)
-      socket.once('close', () => reject(new Error('the server closed a connection under load')))
+      const lost = (): void => reject(new Error('the server closed a connection under load'))
+      socket.on('data', hear).once('close', lost)
       say(depth)
     })
   const talks = Promise.all(sockets.map((socket, index) => talk(socket, scripts[index % scripts.length] as Script)))

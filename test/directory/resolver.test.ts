@@ -143,7 +143,7 @@ describe('a resolver', () => {
     const { clock, state, resolver } = world()
     state.away = true
     expect(await patiently(clock, outcome(resolver.resolve('@alice')))).toBe(
-      'AT0021 Unable to connect to directory.lan:64: connection refused',
+      'AT0021 the atDirectory cannot be asked: Unable to connect to directory.lan:64: connection refused',
     )
     expect(state.dials).toBe(3)
     state.away = false

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { type AtedgeNetwork, type Program, pythonWithSdk, start, startNetwork } from './programs.ts'
 
 // Apps on the official Python SDK as it is published, against `atedge network`. @bob is a Python app, @alice uses the
@@ -95,10 +95,17 @@ describe.each(releases)('the official Python SDK $version', ({ version, current 
 
   let bob: App
 
-  beforeAll(async () => {
+  const prepare = async (): Promise<void> => {
     python = await pythonWithSdk(version)
     network = await begin(['@alice', '@bob'])
     bob = await loggedIn('@bob')
+  }
+
+  // Once, but before each test: without the SDK every test fails, where `beforeAll` would have them skipped.
+  let prepared: Promise<void> | undefined
+  beforeEach(() => {
+    prepared ??= prepare()
+    return prepared
   }, 300_000)
 
   afterAll(async () => {

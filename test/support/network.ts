@@ -78,6 +78,8 @@ export interface LogEntry {
 export interface Member {
   readonly atSign: AtSign
   readonly port: number
+  /** Folder of its store. */
+  readonly directory: string
   readonly server: AtServer
   readonly logs: readonly LogEntry[]
   /** Logged in as the owner, inside the process. */
@@ -181,7 +183,7 @@ export async function startTestNetwork(
     async connect(atSign, shown) {
       const own = shown === undefined ? {} : { cert: shown.chain, key: shown.key }
       const client = clientOf(await dialTls({ ...addressOf(atSign), ca: [certificate.ca], ...own, clock }))
-      closeLater(async () => client.destroy())
+      closeLater(async () => client.stream.destroy())
       await client.take(/^@/)
       return client
     },
@@ -226,7 +228,6 @@ async function startMember(
   const directory = await temporaryDirectory()
   const logs: LogEntry[] = []
   const log: Log = (level, message, details = {}) => void logs.push({ level, message, details })
-  const clients: Client[] = []
   let running: { server: AtServer; close: Close } | undefined
   let port = 0
 
@@ -246,7 +247,6 @@ async function startMember(
   const stop = async (): Promise<void> => {
     const stopping = running?.close()
     running = undefined
-    for (const client of clients.splice(0)) client.destroy()
     await stopping
   }
   await start()
@@ -264,7 +264,6 @@ async function startMember(
   }
   const owner = async (): Promise<Client> => {
     const client = clientOf(current().connect())
-    clients.push(client)
     await client.take(/^@/)
     const challenge = (await client.ask(`from:${atSign}`)).replace(/^data:/, '').replace(/\n.*$/s, '')
     const digest = cramDigest((await current().cramSecret()) ?? '', challenge)
@@ -272,7 +271,7 @@ async function startMember(
     return client
   }
   return {
-    ...{ atSign, logs, owner, start, stop },
+    ...{ atSign, directory, logs, owner, start, stop },
     port,
     get server() {
       return current()
@@ -303,7 +302,7 @@ async function monitorOf(client: Client, command: string): Promise<Monitor> {
       await until(() => received.length >= count)
       return received.map(({ value }) => value)
     },
-    close: () => client.destroy(),
+    close: () => client.leave(),
   }
 }
 
@@ -431,7 +430,7 @@ async function startScript(
     linesWith: (start) => lines.filter(({ line }) => line.startsWith(start)).map(({ line }) => line),
     async session(to) {
       const client = clientOf(await parts.connect(to))
-      closeLater(async () => client.destroy())
+      closeLater(async () => client.stream.destroy())
       await client.take(/^@/)
       expect(await prove(client)).toBe(`${atSign}@`)
       return client

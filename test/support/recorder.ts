@@ -7,7 +7,7 @@ export interface Recorder {
   readonly writes: Buffer[]
   /** Bytes of the client, in one piece. */
   send(bytes: string | Uint8Array): void
-  /** Resolves with all bytes once they end with this text. */
+  /** Resolves with the bytes since the last call, once there are some and they end with this text. */
   until(end: string): Promise<string>
 }
 
@@ -15,6 +15,7 @@ export interface Recorder {
 export function recorder(writeLater: (done: () => void) => void = setImmediate): Recorder {
   const writes: Buffer[] = []
   let watch = (): void => {}
+  let seen = 0
   const record = (bytes: Buffer, done: () => void): void => {
     writes.push(bytes)
     watch()
@@ -32,8 +33,11 @@ export function recorder(writeLater: (done: () => void) => void = setImmediate):
     until: (end) =>
       new Promise((resolve) => {
         watch = () => {
-          const text = Buffer.concat(writes).toString('utf8')
-          if (text.endsWith(end)) resolve(text)
+          const text = Buffer.concat(writes.slice(seen)).toString('utf8')
+          if (text === '' || !text.endsWith(end)) return
+          seen = writes.length
+          watch = () => {}
+          resolve(text)
         }
         watch()
       }),

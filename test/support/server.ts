@@ -109,8 +109,8 @@ export interface Client {
   take(pattern: RegExp): Promise<string>
   /** What came and was not taken, once the server has ended the connection. */
   readonly closed: Promise<string>
-  /** Goes away without a word. */
-  destroy(): void
+  /** Says no more; the server closes. */
+  leave(): void
 }
 
 const wholeReply = /^[^\n]*\n@(?:[^@:\s]+@)?/u
@@ -171,7 +171,7 @@ export function clientOf(stream: Duplex): Client {
   return {
     ...{ stream, chunks, closed, write, reply, ask, take },
     line: () => take(/^[^\n]*\n/),
-    destroy: () => void stream.destroy(),
+    leave: () => void stream.end(),
   }
 }
 
@@ -214,7 +214,7 @@ export async function asPrimary(target: TestServer): Promise<Client> {
   const owner = await asOwner(target)
   const { publicKey } = await loginKeys()
   expect(await owner.ask(`update:privatekey:at_pkam_publickey ${publicKey}`)).toBe(`data:-1\n${target.atSign}@`)
-  owner.destroy()
+  owner.leave()
   return login(target, '')
 }
 
@@ -245,6 +245,6 @@ export async function asPeer(target: TestServer, peer: TestServer): Promise<Clie
   relay.removeAllListeners('data')
   relay.end()
   if (known !== undefined) peer.routes.set(target.atSign, known)
-  owner.destroy()
+  owner.leave()
   return client
 }

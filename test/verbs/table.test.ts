@@ -1,0 +1,181 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { limits } from '../../src/core/limits.ts'
+import { findVerb, verbs } from '../../src/verbs/table.ts'
+import { asOwner, asPeer, type Client, connectServers, raw, startServer } from '../support/server.ts'
+
+const all = [...verbs.values()]
+const examples = all.flatMap((verb) => verb.examples.map((example) => [verb.name, example] as const))
+
+describe('every verb', () => {
+  test.each(all.map((verb) => [verb.name, verb] as const))('%s says what it is for and shows how it is used', (_, verb) => {
+    expect(verb.summary).toMatch(/^[A-Z][^\n]{10,110}\.$/)
+    expect(verb.examples.length).toBeGreaterThan(0)
+    expect(verb.admits.length).toBeGreaterThan(0)
+  })
+
+  test.each(examples)('%s: %s is found, read, and written again with the same meaning', (name, example) => {
+    const found = findVerb(example)
+    expect(found?.verb.name).toBe(name)
+    if (found === undefined) return
+    const { grammar } = found.verb
+    const params = grammar.parse(found.rest)
+    const written = grammar.format(params)
+    expect(findVerb(`${name}${written}`)?.verb.name).toBe(name)
+    expect(grammar.parse(written)).toEqual(params)
+    expect(grammar.format(grammar.parse(written))).toBe(written)
+  })
+})
+
+describe('a verb is found', () => {
+  test.each([
+    ['UPDATE:x@alice v', 'update', ':x@alice v'],
+    ['Update:Meta:x@alice', 'update:meta', ':x@alice'],
+    ['update:metadata@alice v', 'update', ':metadata@alice v'],
+    ['update:nc:x@alice v', 'update', ':nc:x@alice v'],
+    ['notify:STATUS:id', 'notify:status', ':id'],
+    ['notify:@bob:x@alice', 'notify', ':@bob:x@alice'],
+    ['scan ^public:', 'scan', ' ^public:'],
+    ['monitor a:b', 'monitor', ' a:b'],
+    ['up date:x@alice v', 'update', ':x@alice v'],
+    ['update :x@alice v', 'update', ' :x@alice v'],
+    ['pol', 'pol', ''],
+    ['@exit', '@exit', ''],
+  ])('%s is %s (page 01, section 7)', (line, name, rest) => {
+    const found = findVerb(line)
+    expect([found?.verb.name, found?.rest]).toEqual([name, rest])
+  })
+
+  test.each(['', ':', '::', ' ', '@', '@EXIT', '@exit:', 'constructor', '__proto__:x', 'toString:', 'scanxscan', 'updat:x', 'stream:init', 'cm a:b:c'])(
+    '%j is none',
+    (line) => {
+      expect(findVerb(line)).toBeUndefined()
+    },
+  )
+})
+
+const hostile = fc.constantFrom(
+  ...[':', '::', '@', '@@', ' ', '  ', '\u0000', '\t', '\r', '\u0085', '\u2028', 'é', '🦄', '\ud83e', '\u200d', '"', '\\', '{', '}'],
+  ...['__proto__', ':constructor', ':toString:', 'hasOwnProperty@alice', ':nc', ':json:', ':meta', ':all', ':cached:', 'public:'],
+  ...['private:', 'privatekey:at_secret', '9'.repeat(40), '-1', '-0', '1e9', '0x10', 'NaN', '9007199254740993', 'null', 'true'],
+  ...[':ttl:', ':ttl:1', ':eAt:2030-01-01T00:00:00Z', ':immutable:true', '@alice', '@bob:', '@🦄', '.wavi', '*', '(a+)+$', '[', '\\1'],
+)
+
+/** Example lines, cut, mended, joined, and with something hostile put in. */
+const mutated: fc.Arbitrary<string> = fc
+  .tuple(
+    fc.constantFrom(...examples.map(([, example]) => example)),
+    fc.constantFrom('', '', ...examples.map(([, example]) => example)),
+    fc.array(fc.tuple(fc.nat(200), fc.nat(12), fc.oneof(hostile, fc.constant(''))), { minLength: 1, maxLength: 4 }),
+    fc.integer({ min: 0, max: 9 }),
+  )
+  .map(([first, second, changes, shape]) => {
+    let line = `${first}${second}`
+    for (const [at, cut, put] of changes) {
+      const from = at % (line.length + 1)
+      line = line.slice(0, from) + put + line.slice(from + (shape > 6 ? cut : Math.min(cut, 1)))
+    }
+    return (shape === 0 ? line.toUpperCase() : line).replaceAll('\n', '').toWellFormed()
+  })
+
+const monsters = [
+  ...[':', ':::', ' : ', '\u0000', '@', '@:', ':@', '{}', 'null', '__proto__', 'constructor:x', 'update:'.repeat(50)],
+  ...[':'.repeat(65_536), 'update'.concat(':'.repeat(65_536)), `llookup:${'@a:'.repeat(20_000)}`, `scan ${'('.repeat(60_000)}`],
+  ...[`update:${'ttl:1:'.repeat(10_000)}x@alice v`, `notify:${'priority:low:'.repeat(5_000)}`, `stats:${'1,'.repeat(20_000)}1`],
+  ...[`update:json:${'['.repeat(60_000)}`, `update:json:${'{"a":'.repeat(10_000)}`, `from:@alice:clientConfig:${'['.repeat(60_000)}`],
+  ...[`noop:${'9'.repeat(60_000)}`, `delete:${'public:'.repeat(9_000)}x@alice`, `${' '.repeat(60_000)}x`, `x${' '.repeat(60_000)}:`],
+]
+
+const isOf = (line: string, ...names: string[]): boolean => names.includes(findVerb(line.trim())?.verb.name ?? '')
+const mayChangeSession = (line: string): boolean => isOf(line, 'from', 'cram', 'pkam', 'pol')
+
+const mark = 'data:ok\n'
+
+/**
+ * Sends a line and a heartbeat behind its answer.
+ * @returns the answer, when it is one whole reply and the heartbeat has one of its own
+ */
+async function exchange(client: Client, line: string): Promise<string> {
+  const reply = await client.ask(line)
+  expect(reply, line.slice(0, 300)).toMatch(/^(data:|error:AT\d{4}[-:])[^\n]*\n@([^@:\s]+@)?$/u)
+  expect((await client.ask('noop:0')).slice(0, mark.length), line.slice(0, 300)).toBe(mark)
+  return reply
+}
+
+/** Every stored key, its last change, and how many notifications there are. */
+async function dump(client: Client): Promise<string> {
+  const notifications = /\\"total\\":\d+/.exec(await client.ask('stats:11'))
+  return `${await client.ask('scan:showhidden:true')}${await client.ask('scan:cl:showhidden:true')}${notifications}`
+}
+
+describe('hostile lines', () => {
+  // A monitor and an @exit have no reply of their own, and the clock of these servers stands still.
+  const samples = (count: number, start: number): string[] =>
+    fc.sample(mutated, { numRuns: count, seed: start }).filter((line) => !isOf(line, 'monitor', '@exit', 'noop'))
+  const seed = Math.floor(1e9 * Math.random())
+
+  test('of the owner are answered one by one, and a refused one changes nothing', async () => {
+    const alice = await startServer()
+    const observer = await asOwner(alice)
+    let owner = await asOwner(alice)
+    let before = ''
+    for (const [index, line] of [...monsters, ...samples(2_200, seed)].entries()) {
+      if (index % 20 === 0) before = await dump(observer)
+      const reply = await exchange(owner, line)
+      if (reply.startsWith('data:')) before = ''
+      if (index % 20 === 19 && before !== '') expect(await dump(observer), `lines up to ${line.slice(0, 300)}`).toBe(before)
+      if (reply.endsWith('\n@alice@')) continue
+      // Only a line that asks for it takes the login away.
+      expect([line, mayChangeSession(line)]).toEqual([line, true])
+      expect(reply).toMatch(/\n@$/)
+      owner.leave()
+      owner = await asOwner(alice)
+    }
+    expect(await observer.ask('llookup:public:signing_publickey@alice')).toMatch(/^data:MII.*\n@alice@$/)
+  })
+
+  test('that are refused change nothing, each looked at alone', async () => {
+    const alice = await startServer()
+    const owner = await asOwner(alice)
+    await owner.ask('update:public:a.wavi@alice v')
+    for (const line of samples(400, seed + 1).filter((sample) => !mayChangeSession(sample))) {
+      const before = await dump(owner)
+      if ((await exchange(owner, line)).startsWith('error:')) expect([line, await dump(owner)]).toEqual([line, before])
+    }
+  })
+
+  test('of a stranger change nothing and log nobody in', async () => {
+    const alice = await startServer()
+    const owner = await asOwner(alice)
+    const before = await dump(owner)
+    const short = monsters.filter((line) => line.length < limits.openLineBytes)
+    let client = await raw(alice)
+    for (const line of [...short, ...samples(700, seed + 2)]) {
+      expect(await exchange(client, line)).toMatch(/\n@$/)
+      if (!mayChangeSession(line)) continue
+      client.leave()
+      client = await raw(alice)
+    }
+    expect(await dump(owner)).toBe(before)
+  })
+
+  test('of a peer end in its prompt, or in that of an error', async () => {
+    const alice = await startServer()
+    const bob = await startServer({ atSign: '@bob' })
+    connectServers(alice, bob)
+    const peer = await asPeer(alice, bob)
+    for (const line of [...monsters, ...samples(400, seed + 3)].filter((sample) => !mayChangeSession(sample))) {
+      const reply = await exchange(peer, line)
+      expect([line, reply.endsWith(reply.startsWith('data:') ? '\n@bob@' : '\n@')]).toEqual([line, true])
+    }
+  })
+
+  test('that are too long for a stranger are told so, and the connection closes', async () => {
+    const alice = await startServer()
+    for (const line of monsters.filter((monster) => monster.length > limits.openLineBytes)) {
+      const client = await raw(alice)
+      client.write(`${line}\n`)
+      expect(await client.closed).toMatch(/^error:AT0005-[^\n]*\n@$/)
+    }
+  })
+})
