@@ -88,7 +88,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const { directory, portBase, clock, log, progress } = options
   const closers: Close[] = []
   const close = async (): Promise<void> => {
-    for (const closer of closers.reverse()) await closer()
+    for (const closer of closers.splice(0).reverse()) await closer()
   }
   try {
     await mkdir(join(directory, 'keys'), { recursive: true, mode: 0o700 })

@@ -8,9 +8,11 @@ import type { Log } from './core/log.ts'
 import { compilePattern } from './core/pattern.ts'
 import type { Store } from './core/storage.ts'
 import type { Resolver } from './directory/resolver.ts'
+import { createHttp, httpProtocol, offeredProtocols } from './net/http.ts'
 import { listenTls } from './net/listen.ts'
 import { newCramSecret } from './provision/secret.ts'
 import { createGate } from './server/dispatch.ts'
+import { createResponder } from './server/http.ts'
 import { createServer, type Origin } from './server/server.ts'
 import { createDelivery } from './services/delivery.ts'
 import { createFederation, type FederationSettings } from './services/federation.ts'
@@ -48,7 +50,7 @@ export interface AtServerOptions {
 /** The atServer of one atSign. Several live side by side in one process. */
 export interface AtServer {
   readonly atSign: AtSign
-  /** Serves a stream that was accepted elsewhere. */
+  /** Serves a stream that was accepted elsewhere: HTTP where ALPN chose it, else the atProtocol. */
   handle(stream: Duplex, origin: Origin): void
   /** Opens a connection from inside the process; it passes the same gate as one over TLS. */
   connect(): Duplex
@@ -74,7 +76,10 @@ export async function listenFor(
   const onConnection = (socket: Duplex, info: Origin): void => server.handle(socket, info)
   try {
     const maxSockets = 2 * limits.inboundConnections
-    const listener = await listenTls({ ...at, handshakeMs: limits.handshakeMs, maxSockets, onConnection })
+    const listener = await listenTls({
+      ...{ ...at, alpn: offeredProtocols, handshakeMs: limits.handshakeMs, maxSockets },
+      onConnection,
+    })
     return async () => {
       await Promise.all([listener.close(graceMs), server.close()])
     }
@@ -131,6 +136,11 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   }
   const { maxConnections = limits.inboundConnections } = options
   const server = createServer({ gate: createGate(ports, log), feed, clock, log, maxConnections })
+  const http = createHttp({
+    ...{ clock, log, respond: createResponder({ self, records: store.records, clock, log }), reserve: server.reserve },
+    // A browser's client certificate proves no atSign.
+    onWebSocket: (stream, remoteAddress) => server.handle(stream, { remoteAddress, certificate: undefined }),
+  })
   const stopSweep = startSweep({ store, clock, log })
   await outgoing.start()
 
@@ -138,7 +148,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
 
   return {
     atSign: self,
-    handle: server.handle,
+    handle: (stream, origin) => (origin.alpn === httpProtocol ? http : server).handle(stream, origin),
     connect() {
       const [near, far] = inProcessPair()
       server.handle(far, { remoteAddress: 'in-process', certificate: undefined })
@@ -157,6 +167,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     async close() {
       outgoing.close()
       stopSweep()
+      http.close()
       await server.close()
       feed.close()
       peers.close()

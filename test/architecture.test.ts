@@ -29,7 +29,7 @@ const arrows: Record<string, readonly string[]> = {
 const onlyFrom: readonly (readonly [what: RegExp, places: RegExp])[] = [
   [/^net\//, /^(?:net\/|app|client\/|directory\/|services\/peers\.ts)/],
   [/^crypto\/(?:cipher|keys-file)\.ts$/, /^(?!verbs\/|server\/|services\/|store\/)/],
-  [/^node:(?:net|tls|https?|http2)$/, /^net\//],
+  [/^(?:node:(?:net|tls|https?|http2)|ws)$/, /^net\//],
   [/^(?:level|classic-level|abstract-level)$/, /^store\//],
   [/^node-forge/, /^provision\//],
   [/^(?:mqtt|aedes)/, /^(?:bridge|device)\//],

@@ -1,4 +1,4 @@
-import { type AtKey, keyKind, makeAtKey } from './at-key.ts'
+import { type AtKey, keyKind, makeAtKey, parseAtKey } from './at-key.ts'
 import type { AtSign } from './at-sign.ts'
 import type { Grant } from './enrollment.ts'
 import { AtError, keyNotFound } from './errors.ts'
@@ -93,6 +93,43 @@ export function lookupTarget(who: Identity, self: AtSign, entity: string): AtKey
   return makeAtKey({ scope: 'public', entity, owner: self })
 }
 
+/** A key of a notification; texts and names that no record may have are not one. */
+function notifiedKey({ key, messageType }: NotifiedKey): AtKey | undefined {
+  if (messageType === 'text') return undefined
+  try {
+    return parseAtKey(key)
+  } catch (error) {
+    if (error instanceof AtError) return undefined
+    throw error
+  }
+}
+
+/** What is judged of a notification. */
+interface NotifiedKey {
+  readonly key: string
+  readonly messageType: 'key' | 'text'
+}
+
+/**
+ * Judges whether an owner session may see (`read`) or remove (`write`) a notification, by the namespace of its key
+ * (page 08, 7.2). Texts are shown to every session of the owner, unreadable keys to full owners only.
+ * @returns undefined when permitted, else the error to answer
+ */
+export function permitsNotification(
+  who: Identity,
+  op: Access['op'],
+  notification: NotifiedKey,
+  verb: string,
+): AtError | undefined {
+  const key = notifiedKey(notification)
+  if (key !== undefined) return permits(who, { op, key, verb })
+  if (who.kind !== 'owner') return keyNotFound(notification.key)
+  if (who.via === 'cram') return undefined
+  const granted = covers(who.namespaces['*'], op)
+  if (granted || (op === 'read' && notification.messageType === 'text')) return undefined
+  return new AtError('AT0009', `Connection with enrollment ID ${who.enrollmentId} is not authorized to ${verb}`)
+}
+
 /** One exchange between this atSign and another: a notification that leaves or arrives. */
 export interface Exchange {
   readonly direction: 'in' | 'out'
@@ -104,14 +141,20 @@ export interface Exchange {
   /** Owner named by the key; undefined for text notifications and keys without one. */
   readonly owner: AtSign | undefined
   readonly messageType: 'key' | 'text'
+  /** The owner has put the other side on the block list. */
+  readonly blocked: boolean
 }
 
 /**
  * Judges every exchange between two atSigns, in both directions, in this one place (page 07, 16.3).
- * @returns undefined when allowed, else AT0009
+ * @returns undefined when allowed, else AT0009; AT0013, as at `from`, to a blocked atSign
  */
 export function permitsExchange(exchange: Exchange): AtError | undefined {
   const { direction, self, peer, recipient, owner } = exchange
+  if (exchange.blocked) {
+    if (direction === 'in') return new AtError('AT0013', 'Unable to connect')
+    return new AtError('AT0009', `${peer} is on the block list of ${self}`)
+  }
   if (direction === 'in' && recipient !== self) {
     return new AtError('AT0009', `Notification from ${peer} is for ${recipient ?? 'no atSign'}, not ${self}`)
   }

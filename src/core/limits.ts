@@ -51,10 +51,50 @@ export const limits = {
   dialMs: 10_000,
   /** Notifications on their way to one peer before the first is answered. */
   deliveryWindow: 16,
+  /** Life of an ephemeral notification, which bounds the memory it takes (draft of October 2026). */
+  ephemeralMs: 120_000,
+  /** Ephemeral notifications held at one time; the oldest of whoever holds most give way. */
+  ephemeralCount: 4_096,
+  /** Characters of their keys, values and metadata. */
+  ephemeralChars: 4_194_304,
+  /** Recipients of one `notify:multi` or `notify:all`. */
+  recipients: 1_000,
   /** Notifications waiting for one peer; one more is refused. */
   outboxPerPeer: 10_000,
+  /** Entries of one `sync:from` page that names no limit (reference: syncPageLimit). */
+  syncPageLimit: 100,
+  /** Bytes of a page of `sync:from` or `notify:list`; its first entry goes out whatever its size (reference: syncBufferSize). */
+  pageBytes: 5_242_880,
+  /** Keys of one page of `scan:page:`. */
+  scanPageKeys: 1_000,
+  /** Commands of one `batch`. */
+  batchCommands: 1_000,
+  /** Arrays and objects inside one another in the document of a `batch`, which needs two. */
+  batchDepth: 8,
+  /** Bytes of the answers in one `batch`: its reply has to fit into what clients read (page 01, 6.1). */
+  batchReplyBytes: 8_388_608,
+  /** Blocked atSigns: the list is read at every `from`, which needs no login. */
+  blockedAtSigns: 1_000,
+  /** Keys, and atSigns, whose visits are counted at one time; the rarest give way. */
+  visitCounters: 1_000,
+  /** Visits are written to flash at most this often. */
+  visitsMs: 60_000,
   /** Arrays and objects inside one another in an `appMetadata` document. */
   appMetadataDepth: 32,
+  /** Path and query of an HTTP request, percent-encoded (page 07, 18.2). */
+  uriLength: 1_000,
+  /** Request line and headers of an HTTP request: eight times the longest URI. */
+  httpHeaderBytes: 8_192,
+  /** An HTTP client must bring its first or next request, or take an answer, in this time. */
+  httpMs: 60_000,
+  /** An HTTP connection without a request is closed after this time: it holds a place that others want. */
+  httpKeepAliveMs: 5_000,
+  /** Requests on one HTTP connection. */
+  httpRequests: 1_000,
+  /** One WebSocket message; it is held whole before anybody has proved anything. Commands may span several. */
+  webSocketMessageBytes: 1_048_576,
+  /** Time between pings on a WebSocket; one unanswered ends it. */
+  webSocketPingMs: 60_000,
   /** Longest client pattern in characters. */
   patternLength: 512,
 } as const

@@ -322,6 +322,19 @@ export function metadataView(metadata: Metadata): Record<string, unknown> {
   return view
 }
 
+/**
+ * The `metadata` object of a `sync` entry: the members of `metadataView`, each of them text, because the Dart client
+ * parses them (page 04, section 2; page 07, section 10).
+ */
+export function metadataTexts(metadata: Metadata): Record<string, string> {
+  const texts: Record<string, string> = {}
+  for (const [name, value] of Object.entries(metadataView(metadata))) {
+    if (name === 'appMetadata') texts[name] = metadata.appMetadata ?? ''
+    else texts[name] = typeof value === 'object' ? JSON.stringify(value) : String(value)
+  }
+  return texts
+}
+
 /** The tags that a stored record's metadata stands for on the wire, with its four absolute times when asked. */
 export function metadataAsChange(metadata: Metadata, withTimes: boolean): MetadataChange {
   const change: Record<string, unknown> = {}

@@ -29,6 +29,8 @@ export interface Notification {
   readonly metadata: Metadata
   /** Set when the client chose the expiry by `eAtn`, which then travels as it is. */
   readonly explicitExpiry?: true
+  /** Set when it lives in memory only, here and at the recipient (draft of October 2026: `eph`). */
+  readonly ephemeral?: true
 }
 
 const textOrNull = (value: string | undefined): string | null => value ?? null

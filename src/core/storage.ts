@@ -21,6 +21,8 @@ export interface Commits {
   lastId(): number
   /** Entries with an id above `after`, ascending. */
   entries(after?: number): AsyncIterable<CommitEntry>
+  /** All entries, the newest first. */
+  newest(): AsyncIterable<CommitEntry>
 }
 
 /** Read access to stored notifications. */
@@ -34,6 +36,11 @@ export interface Notifications {
 /** Read access to enrollments. */
 export interface Enrollments {
   get(id: string): Promise<Enrollment | undefined>
+}
+
+/** Read access to the counters of visits, which may lag behind those in memory. */
+export interface VisitCounters {
+  entries(): AsyncIterable<readonly [name: string, value: number]>
 }
 
 /** How a record change enters the commit log. */
@@ -58,6 +65,8 @@ export interface Transaction {
   /** Stores or replaces a notification by its id. */
   putNotification(notification: Notification): Promise<void>
   setNotificationStatus(id: string, status: NotificationStatus): Promise<void>
+  /** Removes a notification, from the outbox as well, if it is there. */
+  removeNotification(id: string): Promise<void>
   /** Stores a notification and queues it for its recipient. @throws AtError AT0006 when that recipient's outbox is full */
   enqueue(notification: Notification): Promise<void>
   /** Takes a notification out of its recipient's outbox and records how that ended. */
@@ -67,6 +76,8 @@ export interface Transaction {
   secret(name: string): Promise<string | undefined>
   putSecret(name: string, value: string): Promise<void>
   removeSecret(name: string): Promise<void>
+  /** Sets a counter of visits; undefined removes it. */
+  putVisits(name: string, value: number | undefined): Promise<void>
   /** Runs after the change is on flash, in the order of the changes. */
   onCommit(task: () => void): void
 }
@@ -95,6 +106,7 @@ export interface Store {
   readonly notifications: Notifications
   readonly enrollments: Enrollments
   readonly outbox: Outbox
+  readonly visits: VisitCounters
   secret(name: string): Promise<string | undefined>
   /**
    * Runs `change` alone, after all earlier ones were staged, and resolves when it is on flash. Changes that arrive while

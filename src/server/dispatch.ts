@@ -32,6 +32,9 @@ export interface GateContext {
 
 const tooLong = (): AtError =>
   new AtError('AT0005', 'the line is longer than this session may send; the connection closes')
+/** Browsers can be made to send commands as the body of a request; the connection closes before any is read. */
+const requestLine = /^[\w!#$%&'*+.^`|~-]+ .+ HTTP\/\d(?:\.\d)?$/
+const notHttp = (): AtError => new AtError('AT0003', 'HTTP requests must negotiate ALPN http/1.1', { closes: true })
 const notUtf8 = (): AtError => invalidSyntax('the line is not valid UTF-8')
 const hint = (verb: AnyVerb): string => `e.g. ${(verb.examples[0] ?? verb.name).slice(0, 80)}`
 
@@ -60,6 +63,7 @@ function withDeadline(work: Promise<Reply>, ports: Ports, verb: AnyVerb): Promis
 async function answerLine(ports: Ports, session: Session, frame: Frame, signal: AbortSignal): Promise<Reply> {
   if (frame.kind === 'tooLong') throw tooLong()
   if (frame.kind === 'notUtf8') throw notUtf8()
+  if (requestLine.test(frame.text)) throw notHttp()
   const found = findVerb(frame.text)
   if (found === undefined) throw invalidSyntax('invalid command')
   const { verb, rest } = found
@@ -81,7 +85,7 @@ function asAtError(error: unknown, log: Log): AtError {
 }
 
 /**
- * The one gate of every command, on TLS and in-process connections alike. In this order: line limit, UTF-8, known verb,
+ * The one gate of every command, on TLS and in-process connections alike. In this order: line limit, UTF-8, not HTTP, known verb,
  * session admitted, parsed, permitted, run within a deadline, encoded, logged.
  */
 export function createGate(ports: Ports, log: Log): Gate {

@@ -16,7 +16,7 @@ const tailBytes = 4_096
 /**
  * Writes messages so that no TLS record boundary separates a reply's LF from its prompt: several short messages share a
  * record, and the tail of a long one gets a record of its own. A write waits for the one before it, because Node would
- * join waiting writes and cut them elsewhere.
+ * join waiting writes and cut them elsewhere. A stream of messages (`writableObjectMode`) gets each whole, by itself.
  */
 export function createOutput(stream: Duplex, onDrained: () => void): Output {
   let queue: { text: string; bytes: number }[] = []
@@ -49,7 +49,7 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
       return
     }
     writing = true
-    if (first.bytes > limits.tlsRecordBytes) {
+    if (first.bytes > limits.tlsRecordBytes && !stream.writableObjectMode) {
       queue.shift()
       writeLong(first.text, first.bytes)
       return
@@ -57,7 +57,7 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
     let text = first.text
     let bytes = first.bytes
     let taken = 1
-    for (; taken < queue.length; taken++) {
+    for (; taken < queue.length && !stream.writableObjectMode; taken++) {
       const next = queue[taken]
       if (next === undefined || bytes + next.bytes > limits.tlsRecordBytes) break
       text += next.text

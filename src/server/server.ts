@@ -12,11 +12,18 @@ import type { Gate } from './dispatch.ts'
 export interface Origin {
   readonly remoteAddress: string
   readonly certificate: PeerCertificate | undefined
+  /** Protocol chosen by ALPN, if any. */
+  readonly alpn?: string | undefined
 }
 
 /** Serves the atProtocol on streams that somebody else accepted. */
 export interface Server {
   handle(stream: Duplex, origin: Origin): void
+  /**
+   * Takes a place for a connection that does not speak the atProtocol.
+   * @returns gives it back; undefined when all places are taken
+   */
+  reserve(): (() => void) | undefined
   connections(): ConnectionSummary[]
   /** Refuses new streams, answers the commands under way, closes every connection; resolves when none is left. */
   close(): Promise<void>
@@ -34,9 +41,13 @@ const allowedIdle = (connection: Connection): number =>
 /** Tells why, and waits a little for the other side to close: a reset would take the bytes back. */
 function turnAway(stream: Duplex, clock: Clock): void {
   stream.on('error', () => stream.destroy())
-  stream.on('close', clock.after(limits.lingerMs, () => stream.destroy()))
+  stream.on(
+    'close',
+    clock.after(limits.lingerMs, () => stream.destroy()),
+  )
   stream.resume()
-  stream.end(poolFull)
+  // Bytes, not text: a WebSocket sends them as a binary message (page 07, 18.3).
+  stream.end(Buffer.from(poolFull))
 }
 
 export function createServer(options: {
@@ -48,9 +59,12 @@ export function createServer(options: {
 }): Server {
   const { clock, maxConnections = limits.inboundConnections } = options
   const open = new Set<Connection>()
+  let reserved = 0
   let closed = false
   let cancelReap: (() => void) | undefined
   let allClosed: (() => void) | undefined
+
+  const isFull = (): boolean => open.size + reserved >= maxConnections
 
   const reap = (): void => {
     const now = clock.now()
@@ -66,7 +80,7 @@ export function createServer(options: {
         stream.destroy()
         return
       }
-      if (open.size >= maxConnections) {
+      if (isFull()) {
         turnAway(stream, clock)
         return
       }
@@ -80,6 +94,15 @@ export function createServer(options: {
       })
       open.add(connection)
       cancelReap ??= clock.after(reapEveryMs, reap)
+    },
+    reserve() {
+      if (isFull()) return undefined
+      let held = 1
+      reserved += held
+      return () => {
+        reserved -= held
+        held = 0
+      }
     },
     connections: () =>
       [...open].map((connection) => ({

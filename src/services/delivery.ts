@@ -37,19 +37,24 @@ const final: ReadonlySet<string> = new Set(['AT0003', 'AT0005', 'AT0009', 'AT001
 /** What became of one attempt. A failed connection is no outcome: the attempt throws. */
 type Outcome = 'delivered' | 'errored' | 'later'
 
-/** Sends a notification, once more in the words of 2024 to a peer that does not read ours. */
-async function attempt(session: PeerSession, notification: Notification, clock: Clock, eAtn: boolean): Promise<Outcome> {
-  const ask = async (basic: boolean): Promise<Outcome | AtError> => {
-    const reply = await session.request(deliveryLine(notification, clock.now(), { eAtn, basic }))
-    try {
-      return replyData(reply) === 'success' ? 'delivered' : 'later'
-    } catch (error) {
-      if (error instanceof AtError) return error
-      throw error
-    }
+/** What the answer to a delivery says; an error as it came. */
+function readAnswer(reply: string): Outcome | AtError {
+  try {
+    return replyData(reply) === 'success' ? 'delivered' : 'later'
+  } catch (error) {
+    if (error instanceof AtError) return error
+    throw error
   }
-  const first = await ask(false)
-  const answer = first instanceof AtError && first.code === 'AT0003' ? await ask(true) : first
+}
+
+/** Sends a notification, and once more in the words that every released server reads when the peer refuses ours. */
+async function attempt(session: PeerSession, notification: Notification, now: number, eAtn: boolean): Promise<Outcome> {
+  const line = deliveryLine(notification, now, { eAtn, basic: false })
+  const basicLine = deliveryLine(notification, now, { eAtn: false, basic: true })
+  let answer = readAnswer(await session.request(line))
+  if (answer instanceof AtError && answer.code === 'AT0003' && basicLine !== line) {
+    answer = readAnswer(await session.request(basicLine))
+  }
   if (!(answer instanceof AtError)) return answer
   return final.has(answer.code) ? 'errored' : 'later'
 }
@@ -111,7 +116,7 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
   }
 
   const sendOne = async (session: PeerSession, notification: Notification, recent: boolean): Promise<Outcome> => {
-    const outcome = await attempt(session, notification, clock, recent)
+    const outcome = await attempt(session, notification, clock.now(), recent)
     if (outcome !== 'later') await settle(notification, outcome)
     if (outcome === 'errored') {
       log('warn', 'a peer refused a notification', { recipient: notification.to, id: notification.id })

@@ -72,15 +72,19 @@ export function createPeers(options: PeersOptions): Peers {
   const { clock, log, resolve, maxSessions = limits.outboundConnections } = options
   const places = new Map<string, Place>()
   const open = new Set<Link>()
+  /** atSigns whose last known address led to no session: the directory is asked again before the next attempt. */
+  const doubtful = new Set<AtSign>()
   let closed = false
 
   const stopping = (): AtError => new AtError('AT0008', 'this atServer is stopping')
 
   const dial = async (peer: AtSign): Promise<Duplex> => {
-    const address = await resolve(peer)
+    const doubted = doubtful.delete(peer)
+    const address = await resolve(peer, { fresh: doubted })
     try {
       return await options.dial(address)
     } catch (error) {
+      if (doubted) throw error
       const { host, port } = await resolve(peer, { fresh: true })
       if (host === address.host && port === address.port) throw error
       return options.dial({ host, port })
@@ -176,6 +180,8 @@ export function createPeers(options: PeersOptions): Peers {
       },
       (error: Error) => {
         leave(name, place)
+        if (doubtful.size >= maxSessions) doubtful.clear()
+        doubtful.add(peer)
         log('info', 'no session with a peer', { peer, reason: error.message })
       },
     )

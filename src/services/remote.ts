@@ -85,7 +85,8 @@ function readAnswer(
     parsed = undefined
   }
   if (!isObject(parsed)) throw new AtError('AT0008', `${owner} sent an answer that is not a record`)
-  if (parseKey(parsed['key'])?.text !== asked.text) throw new AtError('AT0008', `${owner} answered for another key than ${asked.text}`)
+  if (parseKey(parsed['key'])?.text !== asked.text)
+    throw new AtError('AT0008', `${owner} answered for another key than ${asked.text}`)
   const value = parsed['data']
   return { value: typeof value === 'string' ? value : null, metadata: readMetadata(parsed['metaData'], owner) }
 }
@@ -109,12 +110,7 @@ export interface KeyRefresh {
 }
 
 /** Reads of other atSigns' records through this atServer, with the copies that their owners allow. */
-export function createRemote(options: {
-  self: AtSign
-  clock: Clock
-  store: Store
-  peers: Peers
-}): Remote & KeyRefresh {
+export function createRemote(options: { self: AtSign; clock: Clock; store: Store; peers: Peers }): Remote & KeyRefresh {
   const { self, clock, store, peers } = options
 
   const keep = async (asked: AtKey, value: string | null, metadata: Metadata): Promise<void> => {

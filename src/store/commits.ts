@@ -40,4 +40,7 @@ export const createCommits = (committed: Committed): Commits => ({
     const range = after < 0 ? {} : { gt: sortable(after) }
     for await (const [, entry] of committed.rows(tables.commits, range)) yield entry
   },
+  async *newest() {
+    for await (const [, entry] of committed.rows(tables.commits, { reverse: true })) yield entry
+  },
 })

@@ -97,6 +97,8 @@ export const tables = {
   /** By `expiryKey`; the key says it all. */
   expiry: plain<0>('expiry', 'expiry entry'),
   secrets: plain<string>('secrets', 'secret'),
+  /** Counters and times of visits, by name. A version that does not know them leaves them alone. */
+  access: plain<number>('access', 'access counter'),
   identity: plain<Identity>('identity', 'identity'),
   /** Under `commitKey` the highest commit id ever issued. */
   meta: plain<number>('meta', 'number'),

@@ -38,7 +38,7 @@ export function setStatus(draft: Draft, id: string, status: NotificationStatus):
   if (state !== undefined) draft.put(tables.notificationStates, id, { ...state, status })
 }
 
-/** Removes a notification whose time has come, from the outbox as well. */
+/** Removes a notification, from the outbox as well. */
 export function removeNotification(draft: Draft, id: string, state: NotificationState): void {
   if (state.outbox !== undefined) leaveOutbox(draft, state.outbox)
   draft.remove(tables.notifications, notificationKey(state.at, id))

@@ -86,6 +86,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     notifications: createNotifications(database, committed),
     enrollments: createEnrollments(database, committed),
     outbox: createOutbox(committed),
+    visits: { entries: () => committed.rows(tables.access) },
     async secret(name) {
       await database.ready()
       return committed.get(tables.secrets, name)

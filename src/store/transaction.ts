@@ -2,7 +2,7 @@ import type { Transaction } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import { putEnrollment } from './enrollments.ts'
 import { tables } from './layout.ts'
-import { putNotification, readNotification, setStatus } from './notifications.ts'
+import { putNotification, readNotification, removeNotification, setStatus } from './notifications.ts'
 import { enqueue, settle } from './outbox.ts'
 import { putRecord, removeRecord } from './records.ts'
 import type { Draft } from './writer.ts'
@@ -15,11 +15,17 @@ export const createTransaction = (draft: Draft, committed: Committed, outboxPerP
   notification: async (id) => readNotification(draft, id),
   putNotification: async (notification) => putNotification(draft, notification),
   setNotificationStatus: async (id, status) => setStatus(draft, id, status),
+  async removeNotification(id) {
+    const state = draft.tryGet(tables.notificationStates, id)
+    if (state !== undefined) removeNotification(draft, id, state)
+  },
   enqueue: async (notification) => enqueue(draft, notification, outboxPerPeer),
   settle: async (notification, status) => settle(draft, notification, status),
   putEnrollment: async (enrollment) => putEnrollment(draft, enrollment),
   secret: async (name) => draft.get(tables.secrets, name),
   putSecret: async (name, value) => draft.put(tables.secrets, name, value),
   removeSecret: async (name) => draft.remove(tables.secrets, name),
+  putVisits: async (name, value) =>
+    value === undefined ? draft.remove(tables.access, name) : draft.put(tables.access, name, value),
   onCommit: (task) => draft.onCommit(task),
 })

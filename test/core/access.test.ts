@@ -151,6 +151,7 @@ describe('an exchange between two atSigns (page 07, 16.3)', () => {
     recipient: '@alice',
     owner: '@bob',
     messageType: 'key',
+    blocked: false,
   }
   const judged = (change: Partial<Exchange>) => {
     const error = permitsExchange({ ...base, ...change })
@@ -170,6 +171,13 @@ describe('an exchange between two atSigns (page 07, 16.3)', () => {
     ['in: no owner', { owner: undefined }, 'AT0009 Notification from @bob is of a key with no sharedBy'],
     ['in: of another', { owner: '@eve' }, 'AT0009 @eve is not authorized to send notification as @bob'],
     ['in: of ours', { owner: '@alice' }, 'AT0009 @alice is not authorized to send notification as @bob'],
+    ['in: of a blocked atSign', { blocked: true }, 'AT0013 Unable to connect'],
+    ['in: a text of a blocked atSign', { messageType: 'text', blocked: true }, 'AT0013 Unable to connect'],
+    [
+      'out: to a blocked atSign',
+      { direction: 'out', recipient: '@bob', owner: '@alice', blocked: true },
+      'AT0009 @bob is on the block list of @alice',
+    ],
     ['out: of ours', { direction: 'out', recipient: '@bob', owner: '@alice' }, 'allowed'],
     ['out: a text', { direction: 'out', recipient: '@bob', owner: undefined, messageType: 'text' }, 'allowed'],
     [

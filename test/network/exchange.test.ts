@@ -5,7 +5,8 @@ import type { Client } from '../support/server.ts'
 
 let network: TestNetwork
 
-const statusOf = async (owner: Client, id: string): Promise<string> => (await owner.ask(`notify:status:${id}`)).slice(5, -8)
+const statusOf = async (owner: Client, id: string): Promise<string> =>
+  (await owner.ask(`notify:status:${id}`)).slice(5, -8)
 const idIn = (reply: string): string => /^data:([^\n]+)\n/.exec(reply)?.[1] ?? ''
 
 describe('two atServers', () => {
@@ -55,7 +56,10 @@ describe('two atServers', () => {
     await owner.ask('update:ttl:60000:ttr:-1:@bob:clock.wavi@alice v')
     await monitor.values(1)
     const times = (json: string): unknown => {
-      const { createdAt, updatedAt, expiresAt } = JSON.parse(json.slice(5, json.lastIndexOf('\n'))) as Record<string, unknown>
+      const { createdAt, updatedAt, expiresAt } = JSON.parse(json.slice(5, json.lastIndexOf('\n'))) as Record<
+        string,
+        unknown
+      >
       return { createdAt, updatedAt, expiresAt }
     }
     const original = times(await owner.ask('llookup:meta:@bob:clock.wavi@alice'))
@@ -135,7 +139,8 @@ describe('a recipient whose outbox is full', () => {
     await fillOutbox(alice)
     await alice.start()
     const owner = await alice.owner()
-    const full = 'error:AT0006-Outbound connection limit exceeded : 10000 notifications are waiting for @carol already\n@alice@'
+    const full =
+      'error:AT0006-Outbound connection limit exceeded : 10000 notifications are waiting for @carol already\n@alice@'
     const before = await owner.ask('stats:3')
     expect(await owner.ask('notify:@carol:n.wavi@alice:v')).toBe(full)
     expect(await owner.ask('update:@carol:n.wavi@alice v')).toBe(full)

@@ -180,11 +180,13 @@ describe('a client', () => {
     expect(await client.closed).toBe(`${ok}${invalid}${ok}`)
   })
 
-  test('that goes away in the middle of a command disturbs nobody', async () => {
-    const client = await raw(alice)
-    client.write('noop:5000\nnoop:0\n')
+  test.each(['end', 'reset'])('that goes away in the middle of a command disturbs nobody: %s', async (how) => {
+    const { stream, send, until } = recorder()
+    alice.server.handle(stream, origin)
+    await until('@')
+    send('noop:5000\nnoop:0\n')
     await turns()
-    client.leave()
+    stream.destroy(how === 'end' ? undefined : new Error('ECONNRESET'))
     alice.clock.advance(5_000)
     expect(await (await raw(alice)).ask('noop:0')).toBe(ok)
   })

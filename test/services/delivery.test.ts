@@ -8,7 +8,7 @@ const recent = 'data:{"version":"3.17.0","features":[{"name":"notify.eAtn","stat
 const longestPause = 12_000
 
 const idOf = (line: string): string => /:id:([^:]+):/.exec(line)?.[1] ?? ''
-const valueOf = (line: string): string => line.slice(line.lastIndexOf(':') + 1)
+const valueIn = (line: string): string => line.slice(line.lastIndexOf(':') + 1)
 
 describe('the line that a peer gets', () => {
   const at = Date.UTC(2026, 0, 31, 10)
@@ -40,7 +40,14 @@ describe('the line that a peer gets', () => {
       ...{ ...base, notifier: 'system', isEncrypted: false },
       metadata: {
         ...{ ttr: 100_000, ccd: true, createdAt: at, updatedAt: at + 1, expiresAt: at + 2, availableAt: at + 3 },
-        ...{ pubKeyCS: 'cs', pubKeyHash: 'h', hashingAlgo: 'sha256', ivNonce: 'iv', immutable: true, appMetadata: 'e30=' },
+        ...{
+          pubKeyCS: 'cs',
+          pubKeyHash: 'h',
+          hashingAlgo: 'sha256',
+          ivNonce: 'iv',
+          immutable: true,
+          appMetadata: 'e30=',
+        },
         ...{ isBinary: true, encoding: 'base64', dataSignature: 'sig', version: 3, refreshAt: at },
       },
     }
@@ -114,7 +121,7 @@ describe('delivery', () => {
     await owner.ask('update:public:open.wavi@alice v')
     const id = await send('bob', 'last')
     await until(() => isSettled(id, 'delivered'))
-    expect(bob.linesWith('notify:').map(valueOf)).toEqual(['last'])
+    expect(bob.linesWith('notify:').map(valueIn)).toEqual(['last'])
   })
 
   it('sends the life that is left', async () => {
@@ -140,7 +147,7 @@ describe('delivery', () => {
     const back = await network.script('@bob')
     network.clock.advance(longestPause)
     await until(() => isSettled(id, 'delivered'))
-    expect(back.linesWith('notify:').map(valueOf)).toEqual(['at last'])
+    expect(back.linesWith('notify:').map(valueIn)).toEqual(['at last'])
   })
 
   it('finds a peer again that moved to another port', async () => {
@@ -150,7 +157,7 @@ describe('delivery', () => {
     const moved = await network.script('@bob')
     const id = await send('bob', 'there')
     await until(() => isSettled(id, 'delivered'))
-    expect(moved.linesWith('notify:').map(valueOf)).toEqual(['there'])
+    expect(moved.linesWith('notify:').map(valueIn)).toEqual(['there'])
   })
 
   it('has several notifications in flight where the peer answers pipelined lines', async () => {
@@ -161,12 +168,12 @@ describe('delivery', () => {
     // The first one is answered once sixteen are there.
     const bob = await network.script('@bob', async (line, { usual }) => {
       if (line === 'info:brief') return recent
-      if (valueOf(line) === 'r0') await until(() => bob.maxUnread() === 16)
+      if (valueIn(line) === 'r0') await until(() => bob.maxUnread() === 16)
       return usual()
     })
     network.clock.advance(longestPause)
     await until(() => isSettled(ids.at(-1) ?? '', 'delivered'))
-    expect(bob.linesWith('notify:').map(valueOf)).toEqual(values)
+    expect(bob.linesWith('notify:').map(valueIn)).toEqual(values)
     expect(bob.maxUnread()).toBe(16)
     expect(bob.linesWith('info:brief')).toHaveLength(1)
     expect(bob.linesWith('from:')).toHaveLength(1)
@@ -179,7 +186,7 @@ describe('delivery', () => {
     })
     const ids = await Promise.all(['a', 'b', 'c', 'd'].map((value) => send('bob', value)))
     await until(() => isSettled(ids.at(-1) ?? '', 'delivered'))
-    expect(bob.linesWith('notify:').map(valueOf)).toEqual(['a', 'b', 'c', 'd'])
+    expect(bob.linesWith('notify:').map(valueIn)).toEqual(['a', 'b', 'c', 'd'])
     expect(bob.maxUnread()).toBe(1)
   })
 
@@ -190,21 +197,22 @@ describe('delivery', () => {
       r3: 'error:AT0016-Exception: bad key',
     }
     const answer: Answer = (line, { usual }) => {
-      const refusal = line.startsWith('notify:') ? refusals[valueOf(line)] : undefined
+      const refusal = line.startsWith('notify:') ? refusals[valueIn(line)] : undefined
       return refusal === undefined ? usual() : `${refusal}\n@alice@`
     }
-    await network.script('@bob', answer)
+    const bob = await network.script('@bob', answer)
     const ids = await Promise.all(['r0', 'r1', 'r2', 'r3', 'r4'].map((value) => send('bob', value)))
     await until(() => isSettled(ids[4] ?? '', 'delivered'))
     expect(await Promise.all(ids.map(status))).toEqual(
       ['delivered', 'errored', 'errored', 'errored', 'delivered'].map((word) => `data:${word}\n@alice@`),
     )
+    expect(bob.linesWith('notify:').map(valueIn)).toEqual(['r0', 'r1', 'r2', 'r3', 'r4'])
   })
 
   it('keeps what the peer cannot take now, without holding up what is behind it', async () => {
     let busy = true
     await network.script('@bob', (line, { usual }) =>
-      busy && valueOf(line) === 'first' ? 'error:AT0011-Exception: out of memory\n@alice@' : usual(),
+      busy && valueIn(line) === 'first' ? 'error:AT0011-Exception: out of memory\n@alice@' : usual(),
     )
     const [first, second] = await Promise.all([send('bob', 'first'), send('bob', 'second')])
     await until(() => isSettled(second, 'delivered'))
@@ -246,7 +254,7 @@ describe('delivery', () => {
     network.clock.advance(6_000)
     await until(() => isSettled(long, 'delivered'))
     expect(await status(short)).toBe('data:expired\n@alice@')
-    expect(back.linesWith('notify:').map(valueOf)).toEqual(['long'])
+    expect(back.linesWith('notify:').map(valueIn)).toEqual(['long'])
   })
 
   it('gives up on an atSign that has left the directory', async () => {
@@ -288,14 +296,14 @@ describe('delivery', () => {
 
   it('sends the others first once one notification has broken the connection three times', async () => {
     const bob = await network.script('@bob', (line, { usual, end }) => {
-      if (valueOf(line) !== 'poison') return usual()
+      if (valueIn(line) !== 'poison') return usual()
       end()
       return undefined
     })
     const poison = await send('bob', 'poison')
     const others = await Promise.all(['a', 'b', 'c'].map((value) => send('bob', value)))
     await patiently(others.at(-1) ?? '', 'delivered')
-    expect(bob.linesWith('notify:').map(valueOf)).toEqual(expect.arrayContaining(['a', 'b', 'c']))
+    expect(bob.linesWith('notify:').map(valueIn)).toEqual(expect.arrayContaining(['a', 'b', 'c']))
     expect(await status(poison)).toBe('data:queued\n@alice@')
     await network.script('@bob')
     await patiently(poison, 'delivered')

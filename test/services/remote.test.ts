@@ -1,5 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type Answer, type ScriptedPeer, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import {
+  type Answer,
+  newCertificate,
+  type ScriptedPeer,
+  startTestNetwork,
+  type TestNetwork,
+  until,
+} from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 let network: TestNetwork
@@ -50,7 +57,9 @@ describe('a copy of another atSign’s record', () => {
     records['phone.wavi'] = shared({ ttr: 3600 }, 'v2')
     network.clock.advance(3_600_000)
     owner = await network.member('@alice').owner()
-    expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(/^data:\{"key":"cached:@alice:phone.wavi@bob","data":"v1"/)
+    expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(
+      /^data:\{"key":"cached:@alice:phone.wavi@bob","data":"v1"/,
+    )
     expect(bob.linesWith('lookup:all:')).toHaveLength(1)
     network.clock.advance(1)
     expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(/^data:\{"key":"@alice:phone.wavi@bob","data":"v2"/)
@@ -180,6 +189,15 @@ describe('a peer that cannot be asked', () => {
     expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
   })
 
+  it('is not spoken to when its certificate comes from a stranger', async () => {
+    const stranger = await newCertificate(['localhost'])
+    const bob = await network.script('@bob', undefined, stranger)
+    expect(await owner.ask('lookup:phone.wavi@bob')).toMatch(/^error:AT0021-.*its certificate comes from an unknown/)
+    expect(await owner.ask('plookup:phone@bob')).toMatch(/^error:AT0021-/)
+    expect(bob.lines).toEqual([])
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+
   it('is told as such when the directory is away', async () => {
     await network.stopDirectory()
     const answer = owner.ask('lookup:phone.wavi@bob')
@@ -198,7 +216,9 @@ describe('a peer that cannot be asked', () => {
     owner.write('lookup:phone.wavi@bob\n')
     await until(() => bob.linesWith('lookup:all:').length === 1)
     network.clock.advance(10_000)
-    expect(await owner.reply()).toMatch(/^error:AT0023-Timeout waiting for response : No answer to lookup within 10000 ms/)
+    expect(await owner.reply()).toMatch(
+      /^error:AT0023-Timeout waiting for response : No answer to lookup within 10000 ms/,
+    )
     await network.script('@bob')
     expect(await owner.ask('lookup:phone.wavi@bob')).toContain('error:AT0015-')
   })

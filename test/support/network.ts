@@ -28,7 +28,11 @@ type Close = () => Promise<unknown>
 
 const closers: Close[] = []
 afterAll(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
+  const failures: unknown[] = []
+  for (const close of closers.splice(0).reverse()) {
+    await close().catch((error: unknown) => failures.push(error))
+  }
+  expect(failures).toEqual([])
 })
 
 /** Has something closed when the tests of the file are over. */
@@ -109,7 +113,7 @@ export interface TestNetwork {
   /** Opens TLS to whoever the directory gives for an atSign, with a certificate or without. */
   connect(atSign: AtSign, shown?: IssuedCertificate): Promise<Client>
   /** An atServer that is a script; the directory names it, in place of an earlier one, which is closed. */
-  script(atSign: AtSign, answer?: Answer): Promise<ScriptedPeer>
+  script(atSign: AtSign, answer?: Answer, shown?: IssuedCertificate): Promise<ScriptedPeer>
   /** Puts a fault between an atServer and everybody who resolves it. @returns a function that takes it away */
   wrap(atSign: AtSign, fault: Fault): Promise<() => void>
   /** Makes the directory unreachable, or reachable again on the same port. */
@@ -128,7 +132,9 @@ const names = { host: 'localhost', loopback: '127.0.0.1' } as const
  */
 export async function startTestNetwork(
   atSigns: readonly AtSign[],
-  options: { clock?: ManualClock; trust?: string } & Partial<Pick<AtServerOptions, 'federation' | 'autoNotify'>> = {},
+  options: { clock?: ManualClock; trust?: string } & Partial<
+    Pick<AtServerOptions, 'federation' | 'autoNotify' | 'maxConnections'>
+  > = {},
 ): Promise<TestNetwork> {
   const { clock = manualClock(), trust = '', ...forAll } = options
   const certificate = await testCertificate()
@@ -187,9 +193,10 @@ export async function startTestNetwork(
       await client.take(/^@/)
       return client
     },
-    async script(atSign, answer) {
+    async script(atSign, answer, shown) {
       await scripts.get(atSign)?.close()
-      const peer = await startScript(atSign, answer, { context, connect: (to) => dial(addressOf(to)) })
+      const served = shown === undefined ? context : { ...context, cert: shown.chain, key: shown.key }
+      const peer = await startScript(atSign, answer, { context: served, connect: (to) => dial(addressOf(to)) })
       table.set(atSign, `${names.host}:${peer.port}`)
       scripts.set(atSign, peer)
       return peer
@@ -374,7 +381,8 @@ async function startScript(
     const value = line.startsWith('lookup:') ? published.get(line.slice('lookup:'.length)) : undefined
     if (value !== undefined) return `data:${value}\n${prompt}`
     if (line.startsWith('notify:')) return `data:success\n${prompt}`
-    if (line.startsWith('lookup:')) return `error:AT0015-Exception: ${line.slice(7)} does not exist in keystore\n${prompt}`
+    if (line.startsWith('lookup:'))
+      return `error:AT0015-Exception: ${line.slice(7)} does not exist in keystore\n${prompt}`
     return `error:AT0003-Exception: invalid command\n${prompt}`
   }
 

@@ -1,0 +1,177 @@
+import type { Duplex } from 'node:stream'
+import { describe, expect, it } from 'vitest'
+import type { AtSign } from '../../src/core/at-sign.ts'
+import { AtError } from '../../src/core/errors.ts'
+import { createPeers, type Peers, type PeersOptions } from '../../src/services/peers.ts'
+import { createProofs } from '../../src/services/proofs.ts'
+import { type ManualClock, manualClock } from '../support/clock.ts'
+import { pair, until } from '../support/network.ts'
+
+interface World {
+  readonly clock: ManualClock
+  readonly peers: Peers
+  /** Addresses that were dialled. */
+  readonly dialled: string[]
+  /** The far ends of the connections, by address. */
+  readonly far: Map<string, Duplex>
+  readonly questions: string[]
+}
+
+/** Peers that greet and answer every line with `data:<line>`; the address of @bob is `bob:1`. */
+function world(options: Partial<PeersOptions> & { silent?: boolean; port?: () => number } = {}): World {
+  const clock = manualClock()
+  const dialled: string[] = []
+  const questions: string[] = []
+  const far = new Map<string, Duplex>()
+  const { silent = false, port = () => 1, ...rest } = options
+  const peers = createPeers({
+    ...{ self: '@alice', clock, log: () => {}, proofs: createProofs(clock), sign: () => 'signature' },
+    async resolve(atSign, how) {
+      questions.push(how?.fresh === true ? `fresh ${atSign}` : atSign)
+      return { host: atSign.slice(1), port: how?.fresh === true ? port() : 1 }
+    },
+    async dial(address) {
+      const name = `${address.host}:${address.port}`
+      dialled.push(name)
+      const [near, end] = pair()
+      far.set(name, end)
+      end.write('@')
+      end.on('data', (chunk: Buffer) => {
+        if (!silent) end.write(`data:${chunk.toString().trim()}\n@`)
+      })
+      end.on('end', () => end.end())
+      return near
+    },
+    ...rest,
+  })
+  return { clock, peers, dialled, far, questions }
+}
+
+const codeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'none',
+    (error: unknown) => (error instanceof AtError ? error.code : String(error)),
+  )
+
+describe('sessions with other atServers', () => {
+  it('are shared by all who ask at one time, and used again', async () => {
+    const { peers, dialled } = world()
+    const [one, other] = await Promise.all([peers.anonymous('@bob'), peers.anonymous('@bob')])
+    expect(one).toBe(other)
+    expect(await peers.anonymous('@bob')).toBe(one)
+    expect(await one.request('noop:0')).toBe('data:noop:0')
+    expect(dialled).toEqual(['bob:1'])
+    expect(peers.count()).toBe(1)
+  })
+
+  it('are opened anew once the peer has gone', async () => {
+    const { peers, dialled, far } = world()
+    const first = await peers.anonymous('@bob')
+    far.get('bob:1')?.end()
+    await until(() => first.closed)
+    expect(peers.count()).toBe(0)
+    expect(await (await peers.anonymous('@bob')).request('noop:0')).toBe('data:noop:0')
+    expect(dialled).toEqual(['bob:1', 'bob:1'])
+  })
+
+  it('are closed after five minutes without use, not earlier', async () => {
+    const { clock, peers } = world()
+    const session = await peers.anonymous('@bob')
+    clock.advance(200_000)
+    await peers.anonymous('@bob')
+    clock.advance(299_999)
+    expect(session.closed).toBe(false)
+    clock.advance(1)
+    expect(session.closed).toBe(true)
+    expect(peers.count()).toBe(0)
+  })
+
+  it('give way to others when all places are taken: the one unused for longest goes', async () => {
+    const { clock, peers } = world({ maxSessions: 2 })
+    const first = await peers.anonymous('@p1')
+    clock.advance(1)
+    const second = await peers.anonymous('@p2')
+    clock.advance(1)
+    await peers.anonymous('@p1')
+    clock.advance(1)
+    await peers.anonymous('@p3')
+    expect([first.closed, second.closed]).toEqual([false, true])
+    expect(peers.count()).toBe(2)
+  })
+
+  it('do not give way while they work: then one more is refused', async () => {
+    const { clock, peers } = world({ maxSessions: 1, silent: true })
+    const session = await peers.anonymous('@p1')
+    const work = codeOf(session.request('noop:0'))
+    clock.advance(1)
+    expect(await codeOf(peers.anonymous('@p2'))).toBe('AT0006')
+    expect(session.closed).toBe(false)
+    session.close()
+    expect(await work).toBe('AT0004')
+    expect(await codeOf(peers.anonymous('@p2'))).toBe('none')
+  })
+
+  it('ask the directory again when the known address leads nowhere, and dial a new one at once', async () => {
+    const dialled: string[] = []
+    const { peers, questions } = world({
+      port: () => 2,
+      dial: async ({ host, port }) => {
+        dialled.push(`${host}:${port}`)
+        if (port === 1) throw new AtError('AT0021', 'connection refused')
+        const [near, far] = pair()
+        far.write('@')
+        return near
+      },
+    })
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('none')
+    expect(dialled).toEqual(['bob:1', 'bob:2'])
+    expect(questions).toEqual(['@bob', 'fresh @bob'])
+  })
+
+  it('ask the directory again after a failed handshake', async () => {
+    const { peers, questions } = world({
+      dial: async () => {
+        const [near, far] = pair()
+        far.write('220 smtp\r\n')
+        return near
+      },
+    })
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('AT0008')
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('AT0008')
+    expect(questions).toEqual(['@bob', 'fresh @bob'])
+  })
+
+  it('of one kind do not end with those of the other', async () => {
+    const { peers } = world()
+    const anonymous = await peers.anonymous('@bob')
+    expect(await codeOf(peers.proven('@bob'))).toBe('AT0008')
+    expect(anonymous.closed).toBe(false)
+  })
+
+  it('end when the atServer stops, those that are being opened as well', async () => {
+    let finishDial = (_stream: Duplex): void => {}
+    const { peers } = world({
+      dial: () =>
+        new Promise((resolve) => {
+          finishDial = resolve
+        }),
+    })
+    const opening = codeOf(peers.anonymous('@bob'))
+    await until(() => true)
+    peers.close()
+    const [near] = pair()
+    finishDial(near)
+    expect(await opening).toBe('AT0008')
+    expect(near.destroyed).toBe(true)
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('AT0008')
+  })
+
+  it('keep their memory small, however many strangers make this atServer call back', async () => {
+    const { clock, peers } = world({ maxSessions: 3 })
+    for (let index = 0; index < 50; index++) {
+      clock.advance(1)
+      await peers.anonymous(`@p${index}` as AtSign)
+      expect(peers.count()).toBeLessThanOrEqual(3)
+    }
+  })
+})
