@@ -39,6 +39,8 @@ async function bench(): Promise<string> {
   const { quick, json, only, folder, dist, profiles } = values
   const pace = quick ? hasty : thorough
   const wanted = new Set(only.split(','))
+  const unknown = [...wanted].filter((row) => !rowNames.some((name) => name === row))
+  if (unknown.length > 0) throw new Error(`no row is called ${unknown.join(', ')}; see --help`)
   const say = (what: string): void => void process.stderr.write(`… ${what}\n`)
   const wants = (row: string): boolean => wanted.has(row)
   const where = circumstances()

@@ -15,6 +15,7 @@ import { createGate } from './server/dispatch.ts'
 import { createResponder } from './server/http.ts'
 import { createServer, type Origin } from './server/server.ts'
 import { createDelivery } from './services/delivery.ts'
+import { createEphemeral, withEphemeral } from './services/ephemeral.ts'
 import { createFederation, type FederationSettings } from './services/federation.ts'
 import { createFeed } from './services/feed.ts'
 import { createPeers } from './services/peers.ts'
@@ -23,7 +24,8 @@ import { createRemote, type KeyRefresh } from './services/remote.ts'
 import { ensureSigningKeys } from './services/signing-keys.ts'
 import { createStats } from './services/stats.ts'
 import { startSweep } from './services/sweep.ts'
-import { openStore } from './store/store.ts'
+import { createVisits } from './services/visits.ts'
+import { openStore, type StoreSeams } from './store/store.ts'
 import { cramSecretName } from './verbs/cram.ts'
 import type { Ports } from './verbs/verb.ts'
 
@@ -93,11 +95,12 @@ const defaultFederation: FederationSettings = { clientCertificate: 'if-present',
 
 /**
  * Builds and starts an atServer on its store; it listens nowhere by itself.
+ * @param seams let tests see and disturb what is written
  * @throws AtError or Error when the store belongs to another atSign, is locked or cannot be opened
  */
-export async function createAtServer(options: AtServerOptions): Promise<AtServer> {
+export async function createAtServer(options: AtServerOptions, seams: StoreSeams = {}): Promise<AtServer> {
   const { atSign, directory, clock, log } = options
-  const store = await openStore({ directory, atSign, clock, log })
+  const store = await openStore({ directory, atSign, clock, log }, seams)
   try {
     return await assemble(options, store)
   } catch (error) {
@@ -116,21 +119,28 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const peers = createPeers({ self, clock, log, resolve, dial: options.dial, sign, proofs, beforeProof })
   const federation = createFederation({ settings: options.federation ?? defaultFederation, resolve, peers, proofs })
   const lastCommitId = () => store.commits.lastId()
-  const feed = createFeed({ self, clock, notifications: store.notifications, lastCommitId, log })
+  const ephemeral = createEphemeral({ self, clock })
+  const notifications = withEphemeral(store.notifications, ephemeral)
+  const visits = await createVisits({ store, clock, log })
+  const feed = createFeed({ self, clock, notifications, lastCommitId, log })
   const autoNotify = options.autoNotify ?? true
-  const outgoing = createDelivery({ self, clock, log, store, peers, autoNotify, notificationMs })
+  const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs })
   const remote = createRemote({ self, clock, store, peers })
   const { version } = options
   const inbound = () => server.connections()
-  const metric = createStats({ self, version, store, now: () => clock.now(), inbound, outbound: () => peers.count() })
+  const metric = createStats({
+    ...{ self, version, store, notifications, visits, inbound },
+    ...{ now: () => clock.now(), outbound: () => peers.count() },
+  })
   const ports: Ports = {
     ...{ self, version, clock, startedAt: clock.now(), remote, federation, feed, outgoing, metric, notificationMs },
     records: store.records,
     commits: store.commits,
-    notifications: store.notifications,
+    ...{ notifications, ephemeral, visits },
     enrollments: store.enrollments,
     write: (change) => store.write(change),
     secret: (name) => store.secret(name),
+    disconnect: (other) => server.disconnect(other),
     pattern: compilePattern,
     serverCertificate: options.serverCertificate ?? (() => undefined),
   }
@@ -171,6 +181,8 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
       await server.close()
       feed.close()
       peers.close()
+      ephemeral.close()
+      await visits.close()
       await store.close()
     },
   }

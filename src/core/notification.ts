@@ -1,6 +1,6 @@
 import type { AtSign } from './at-sign.ts'
 import { replyTime } from './clock.ts'
-import type { Metadata } from './metadata.ts'
+import { type Metadata, metadataTexts } from './metadata.ts'
 
 export type NotificationStatus = 'queued' | 'delivered' | 'errored' | 'expired'
 
@@ -75,5 +75,39 @@ export function notificationView(notification: Notification): Record<string, unk
           ? null
           : JSON.parse(Buffer.from(metadata.appMetadata, 'base64').toString('utf8')),
     },
+  }
+}
+
+/** Dart's text of a map, which no client reads. */
+function mapText({ metadata, isEncrypted }: Notification): string {
+  const { status: _constant, ...texts } = metadataTexts(
+    isEncrypted === undefined ? metadata : { ...metadata, isEncrypted },
+  )
+  return `{${Object.entries(texts)
+    .map(([name, text]) => `${name}: ${text}`)
+    .join(', ')}}`
+}
+
+/** The answer to `notify:fetch`: every value is text, a missing one the text `null` (page 04, E23). */
+export function notificationTexts(notification: Notification): Record<string, string> {
+  return {
+    id: notification.id,
+    fromAtSign: notification.from,
+    notificationDateTime: replyTime(notification.at),
+    toAtSign: notification.to,
+    notification: notification.key,
+    type: `NotificationType.${notification.type}`,
+    opType: `OperationType.${notification.operation}`,
+    messageType: `MessageType.${notification.messageType}`,
+    priority: `NotificationPriority.${notification.priority}`,
+    notificationStatus: `NotificationStatus.${notification.status}`,
+    retryCount: '1',
+    strategy: notification.strategy,
+    depth: String(notification.latestN),
+    notifier: notification.notifier,
+    expiresAt: replyTime(notification.expiresAt),
+    atValue: String(notification.value),
+    atMetadata: mapText(notification),
+    ttl: String(notification.expiresAt - notification.at),
   }
 }

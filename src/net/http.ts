@@ -135,7 +135,12 @@ export function createHttp(options: HttpOptions): Http {
       let cancel = clock.after(limits.httpMs, drop)
       let turn = Promise.resolve<unknown>(undefined)
       const inTurn = (task: () => Promise<unknown>): void => {
-        turn = turn.then(() => (stream.destroyed ? undefined : task()))
+        turn = turn
+          .then(() => (stream.destroyed ? undefined : task()))
+          .catch((error: unknown) => {
+            log('error', 'an HTTP connection failed unexpectedly', { error })
+            stream.destroy()
+          })
       }
       const leave = (): void => {
         cancel()

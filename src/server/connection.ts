@@ -58,6 +58,10 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   let finished = false
   let refusals = 0
   let unsubscribe: (() => void) | undefined
+  /** Notifications of a multiplexed monitor that wait for the reply under way; undefined when there is none. */
+  let held: string[] | undefined
+  let heldChars = 0
+  let multiplexed = false
   let cancelLinger: (() => void) | undefined
 
   const output = createOutput(stream, () => {
@@ -112,15 +116,25 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const sendNotification = (line: string): void => {
     if (closing) return
     lastActiveAt = clock.now()
-    output.push(line)
-    if (output.waiting() > limits.monitorBacklogBytes) {
+    if (held !== undefined && multiplexed) {
+      held.push(line)
+      heldChars += line.length
+    } else output.push(line)
+    if (output.waiting() + heldChars > limits.monitorBacklogBytes) {
       log('warn', 'a monitor does not read; its connection is closed', { session: session.id })
       end()
     }
   }
 
+  const releaseHeld = (): void => {
+    for (const line of held ?? []) output.push(line)
+    held = undefined
+    heldChars = 0
+  }
+
   const take = async (frame: Frame): Promise<void> => {
     const monitoring = unsubscribe !== undefined
+    held = []
     const answer = await gate(session, frame, { signal: gone.signal, monitoring })
     if (gone.signal.aborted) return
     if (isStranger(session) !== isStranger(answer.session)) {
@@ -129,9 +143,11 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     session = answer.session
     refusals = answer.accepted ? 0 : refusals + 1
     if (answer.text !== '') output.push(answer.text)
+    releaseHeld()
     if (monitoring && session.identity.kind !== 'owner') endMonitor()
     if (answer.subscribe !== undefined) {
       endMonitor()
+      multiplexed = answer.subscribe.multiplexed === true
       unsubscribe = feed.subscribe(answer.subscribe, session.identity, sendNotification)
     }
     if (answer.closes || (isStranger(session) && refusals >= limits.strangerErrors)) close()

@@ -4,7 +4,7 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { promptOf, type Session, sessionKind } from '../core/session.ts'
 import { type AnyVerb, findVerb } from '../verbs/table.ts'
-import type { Ports } from '../verbs/verb.ts'
+import type { Nested, Ports } from '../verbs/verb.ts'
 import type { Frame } from '../wire/framing.ts'
 import { redact } from '../wire/redact.ts'
 import { errorLine, type Reply, type Subscription } from '../wire/reply.ts'
@@ -60,11 +60,24 @@ function withDeadline(work: Promise<Reply>, ports: Ports, verb: AnyVerb): Promis
   })
 }
 
-async function answerLine(ports: Ports, session: Session, frame: Frame, signal: AbortSignal): Promise<Reply> {
-  if (frame.kind === 'tooLong') throw tooLong()
-  if (frame.kind === 'notUtf8') throw notUtf8()
-  if (requestLine.test(frame.text)) throw notHttp()
-  const found = findVerb(frame.text)
+/** Faults that no catalogue entry stands for are logged whole and told as AT0011 without details. */
+function asAtError(error: unknown, log: Log): AtError {
+  if (error instanceof AtError) return error
+  log('error', 'a command failed unexpectedly', { error })
+  return new AtError('AT0011', 'unexpected fault, see the log of the atServer')
+}
+
+/** What every line of one connection is judged and run with. */
+interface Gatekeeping {
+  readonly ports: Ports
+  readonly log: Log
+  readonly session: Session
+  readonly signal: AbortSignal
+}
+
+async function answerText(text: string, gate: Gatekeeping): Promise<Reply> {
+  const { ports, session, signal } = gate
+  const found = findVerb(text)
   if (found === undefined) throw invalidSyntax('invalid command')
   const { verb, rest } = found
   if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
@@ -73,15 +86,30 @@ async function answerLine(ports: Ports, session: Session, frame: Frame, signal: 
     const refusal = permits(session.identity, access)
     if (refusal !== undefined) throw refusal
   }
-  const outcome = verb.run(params, ports, { session, signal })
+  const outcome = verb.run(params, ports, { session, signal, nested: nestedIn(gate) })
   return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
 }
 
-/** Faults that no catalogue entry stands for are logged whole and told as AT0011 without details. */
-function asAtError(error: unknown, log: Log): AtError {
-  if (error instanceof AtError) return error
-  log('error', 'a command failed unexpectedly', { error })
-  return new AtError('AT0011', 'unexpected fault, see the log of the atServer')
+/** An error as the reply it becomes. */
+async function settled(work: Promise<Reply>, log: Log): Promise<Reply> {
+  try {
+    return await work
+  } catch (error) {
+    return { text: undefined, answered: true, error: asAtError(error, log) }
+  }
+}
+
+/** The same gate once more, for a line inside a `batch`. */
+const nestedIn = (gate: Gatekeeping): Nested => ({
+  verbOf: (line) => findVerb(line)?.verb.name,
+  run: (line) => settled(answerText(line, gate), gate.log),
+})
+
+async function answerFrame(frame: Frame, gate: Gatekeeping): Promise<Reply> {
+  if (frame.kind === 'tooLong') throw tooLong()
+  if (frame.kind === 'notUtf8') throw notUtf8()
+  if (requestLine.test(frame.text)) throw notHttp()
+  return answerText(frame.text, gate)
 }
 
 /**
@@ -90,12 +118,7 @@ function asAtError(error: unknown, log: Log): AtError {
  */
 export function createGate(ports: Ports, log: Log): Gate {
   return async (session, frame, { signal, monitoring }) => {
-    let reply: Reply
-    try {
-      reply = await answerLine(ports, session, frame, signal)
-    } catch (error) {
-      reply = { text: undefined, answered: true, error: asAtError(error, log) }
-    }
+    const reply = await settled(answerFrame(frame, { ports, log, session, signal }), log)
     const next = reply.become === undefined ? session : { ...session, ...reply.become }
     const { error } = reply
     log('debug', 'command', {

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
@@ -25,6 +26,8 @@ export interface Server {
    */
   reserve(): (() => void) | undefined
   connections(): ConnectionSummary[]
+  /** Closes the connections of another atSign, proven or about to prove itself. */
+  disconnect(atSign: AtSign): void
   /** Refuses new streams, answers the commands under way, closes every connection; resolves when none is left. */
   close(): Promise<void>
 }
@@ -111,6 +114,13 @@ export function createServer(options: {
         createdAt: connection.createdAt,
         lastActiveAt: connection.lastActiveAt(),
       })),
+    disconnect(atSign) {
+      for (const connection of open) {
+        const { identity, challenge } = connection.session()
+        const who = identity.kind === 'peer' ? identity.atSign : challenge?.for
+        if (who === atSign) connection.close()
+      }
+    },
     close() {
       closed = true
       cancelReap?.()

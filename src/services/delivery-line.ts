@@ -16,6 +16,8 @@ const younger = ['pubKeyHash', 'hashingAlgo', 'immutable', 'appMetadata'] as con
 export interface Reader {
   /** Takes `eAtn`; others get the remaining life in its place. */
   readonly eAtn: boolean
+  /** Keeps `eph` in memory as well; others get an ordinary notification. */
+  readonly eph?: boolean
   /** Takes nothing but what every released server takes: no asserted times, no younger metadata. */
   readonly basic: boolean
 }
@@ -58,6 +60,7 @@ export function deliveryLine(notification: Notification, now: number, reader: Re
     ...(notification.explicitExpiry === true && reader.eAtn
       ? { eAtn: notification.expiresAt }
       : { ttln: Math.max(1, notification.expiresAt - now) }),
+    ...(notification.ephemeral === true && reader.eph === true && !reader.basic ? { eph: true } : {}),
     metadata: change,
     subject: subjectOf(notification),
   })}`

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { permitsExchange } from '../core/access.ts'
 import type { AtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
@@ -7,10 +8,12 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { Notification, NotificationStatus } from '../core/notification.ts'
 import type { Store } from '../core/storage.ts'
+import { blockListKey, isBlocked, parseBlockList } from '../verbs/block-list.ts'
 import type { AutoNotice, Outgoing } from '../verbs/verb.ts'
 import { replyData } from '../wire/link.ts'
 import { deliveryLine, systemNotifier } from './delivery-line.ts'
-import type { PeerSession } from './peer-session.ts'
+import type { EphemeralStore } from './ephemeral.ts'
+import type { PeerFeatures, PeerSession } from './peer-session.ts'
 import type { Peers } from './peers.ts'
 
 export interface DeliveryOptions {
@@ -19,6 +22,7 @@ export interface DeliveryOptions {
   readonly log: Log
   readonly store: Store
   readonly peers: Peers
+  readonly ephemeral: EphemeralStore
   /** Whether changes of shared records are announced to their recipients. */
   readonly autoNotify: boolean
   readonly notificationMs: number
@@ -48,8 +52,13 @@ function readAnswer(reply: string): Outcome | AtError {
 }
 
 /** Sends a notification, and once more in the words that every released server reads when the peer refuses ours. */
-async function attempt(session: PeerSession, notification: Notification, now: number, eAtn: boolean): Promise<Outcome> {
-  const line = deliveryLine(notification, now, { eAtn, basic: false })
+async function attempt(
+  session: PeerSession,
+  notification: Notification,
+  now: number,
+  features: PeerFeatures,
+): Promise<Outcome> {
+  const line = deliveryLine(notification, now, { ...features, basic: false })
   const basicLine = deliveryLine(notification, now, { eAtn: false, basic: true })
   let answer = readAnswer(await session.request(line))
   if (answer instanceof AtError && answer.code === 'AT0003' && basicLine !== line) {
@@ -78,6 +87,20 @@ const newLane = (): Lane => ({
 
 /** A connection that fails this often on the same notification fails because of it. */
 const fatalTimes = 3
+/** What a peer is taken for until it was asked. */
+const plain: PeerFeatures = { eAtn: false, eph: false }
+
+/** Merges two lists that are in order of time; each keeps its own order, whatever the clock did. */
+function byTime(one: readonly Notification[], other: readonly Notification[]): Notification[] {
+  const merged: Notification[] = []
+  const rest = [...other]
+  for (const notification of one) {
+    while (rest[0] !== undefined && rest[0].at < notification.at) merged.push(...rest.splice(0, 1))
+    merged.push(notification)
+  }
+  return [...merged, ...rest]
+}
+
 /** So many notifications of one recipient may stand aside; with more of them it is the peer that is at fault. */
 const mostAside = 64
 
@@ -87,13 +110,40 @@ const mostAside = 64
  * refused notification holds up nothing. What is queued survives restarts; the recipient recognises a repeat by its id.
  */
 export function createDelivery(options: DeliveryOptions): Outgoing & { start(): Promise<void>; close(): void } {
-  const { self, clock, log, store, peers } = options
+  const { self, clock, log, store, peers, ephemeral } = options
   const random = options.random ?? Math.random
   const lanes = new Map<AtSign, Lane>()
   let closed = false
 
-  const settle = (notification: Notification, status: NotificationStatus): Promise<void> =>
-    store.write((tx) => tx.settle(notification, status), { sync: false })
+  const settle = async (notification: Notification, status: NotificationStatus): Promise<void> => {
+    if (notification.ephemeral) ephemeral.settle(notification, status)
+    else await store.write((tx) => tx.settle(notification, status), { sync: false })
+  }
+
+  /** The next ones that wait for a recipient, stored or in memory, in the order in which they were sent. */
+  const pending = async (recipient: AtSign, limit: number, skip: ReadonlySet<string>): Promise<Notification[]> => {
+    const stored = await store.outbox.pending(recipient, limit, skip)
+    return byTime(stored, ephemeral.pending(recipient, limit, skip)).slice(0, limit)
+  }
+
+  /** Ends the wait of what is for an atSign that the owner has blocked meanwhile. @returns whether there was any */
+  const dropBlocked = async (recipient: AtSign, due: readonly Notification[]): Promise<boolean> => {
+    const blocked = await isBlocked(store.records, self, recipient)
+    const refused = due.filter(({ messageType }) => {
+      const exchange = {
+        direction: 'out',
+        self,
+        peer: recipient,
+        recipient,
+        owner: self,
+        messageType,
+        blocked,
+      } as const
+      return permitsExchange(exchange) !== undefined
+    })
+    await Promise.all(refused.map((notification) => settle(notification, 'errored')))
+    return refused.length > 0
+  }
 
   /** Ends the wait of those whose time is over. @returns the others */
   const dropExpired = async (waiting: readonly Notification[]): Promise<Notification[]> => {
@@ -115,8 +165,12 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
     }
   }
 
-  const sendOne = async (session: PeerSession, notification: Notification, recent: boolean): Promise<Outcome> => {
-    const outcome = await attempt(session, notification, clock.now(), recent)
+  const sendOne = async (
+    session: PeerSession,
+    notification: Notification,
+    features: PeerFeatures,
+  ): Promise<Outcome> => {
+    const outcome = await attempt(session, notification, clock.now(), features)
     if (outcome !== 'later') await settle(notification, outcome)
     if (outcome === 'errored') {
       log('warn', 'a peer refused a notification', { recipient: notification.to, id: notification.id })
@@ -136,11 +190,13 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
 
   /** Sends notifications, together where the peer answers them one by one. @returns ids to be tried again later */
   const sendAll = async (session: PeerSession, due: readonly Notification[], lane: Lane): Promise<string[]> => {
-    const recent = (due.length > 1 || due[0]?.explicitExpiry === true) && (await session.isRecent())
+    const [only, more] = due
+    const asks = more !== undefined || only?.explicitExpiry === true || only?.ephemeral === true
+    const features = asks ? await session.features() : plain
     const later: string[] = []
     for (let next = 0; next < due.length; ) {
-      const group = due.slice(next, recent ? undefined : next + 1)
-      const results = await Promise.allSettled(group.map((notification) => sendOne(session, notification, recent)))
+      const group = due.slice(next, features.eAtn ? undefined : next + 1)
+      const results = await Promise.allSettled(group.map((notification) => sendOne(session, notification, features)))
       for (const [index, { id }] of group.entries()) {
         const result = results[index]
         if (result?.status === 'fulfilled') {
@@ -162,17 +218,16 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
    * @returns false when nothing else is to be done before a pause
    */
   const sendBatch = async (recipient: AtSign, lane: Lane, aside: Set<string>): Promise<boolean> => {
-    const { outbox } = store
-    let waiting = await outbox.pending(recipient, limits.deliveryWindow, new Set([...aside, ...lane.fatal]))
+    let waiting = await pending(recipient, limits.deliveryWindow, new Set([...aside, ...lane.fatal]))
     if (waiting.length === 0) {
       const [last] = lane.fatal
-      const others = await outbox.pending(recipient, mostAside, aside)
+      const others = await pending(recipient, mostAside, aside)
       waiting = others.filter(({ id }) => id === last)
       if (last !== undefined) lane.fatal.delete(last)
       if (waiting.length === 0) return last !== undefined
     }
     const due = await dropExpired(waiting)
-    if (due.length === 0) return true
+    if (due.length === 0 || (await dropBlocked(recipient, due))) return true
     const session = await sessionWith(recipient, due)
     if (session === undefined) return true
     for (const id of await sendAll(session, due, lane)) aside.add(id)
@@ -248,6 +303,9 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
     async autoNotify(tx, key, notice) {
       const recipient = key.sharedWith
       if (!options.autoNotify || key.cached || recipient === undefined || recipient === self) return
+      const blocked = parseBlockList((await tx.record(blockListKey(self).text))?.value).includes(recipient)
+      const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType: 'key' } as const
+      if (permitsExchange({ ...exchange, blocked }) !== undefined) return
       await tx.enqueue(noticeOf(key, recipient, notice))
       tx.onCommit(() => wake(recipient))
     },

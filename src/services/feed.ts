@@ -1,8 +1,6 @@
-import { type Identity, permits } from '../core/access.ts'
-import { parseAtKey } from '../core/at-key.ts'
+import { type Identity, permitsNotification } from '../core/access.ts'
 import { type AtSign, bareName } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
-import { AtError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { type Notification, notificationView } from '../core/notification.ts'
 import type { Notifications } from '../core/storage.ts'
@@ -31,23 +29,11 @@ const versionOf = ({ at, id }: Notification): string => `${at} ${id}`
 /** Reference: statsNotificationJobTimeInterval. It also keeps a monitor's connection from being idle. */
 const statsEveryMs = 15_000
 
-/** Unreadable keys (old text notifications) are shown to full owners only, by their grant of `*`. */
-function mayRead(identity: Identity, notification: Notification): boolean {
-  if (identity.kind !== 'owner') return false
-  if (identity.via === 'cram' || notification.messageType === 'text') return true
-  try {
-    return permits(identity, { op: 'read', key: parseAtKey(notification.key), verb: 'monitor' }) === undefined
-  } catch (error) {
-    if (error instanceof AtError) return identity.namespaces['*'] !== undefined
-    throw error
-  }
-}
-
 function wanted(monitor: Monitor, notification: Notification, now: number): boolean {
   const { subscription, identity } = monitor
   if (notification.type === 'sent' || notification.expiresAt <= now) return false
   if (notification.type === 'self' && !subscription.selfNotifications) return false
-  if (!mayRead(identity, notification)) return false
+  if (permitsNotification(identity, 'read', notification, 'monitor') !== undefined) return false
   const { pattern } = subscription
   return pattern === undefined || pattern(notification.key) || pattern(bareName(notification.from))
 }

@@ -1,5 +1,11 @@
 import { type Link, replyData } from '../wire/link.ts'
 
+/** Features that decide how notifications are written to a peer. */
+export interface PeerFeatures {
+  readonly eAtn: boolean
+  readonly eph: boolean
+}
+
 /** A conversation with another atServer that several services share. */
 export interface PeerSession {
   /**
@@ -8,10 +14,10 @@ export interface PeerSession {
    */
   request(line: string): Promise<string>
   /**
-   * Whether the peer is of at_server 3.17 or later: it takes `eAtn` and answers pipelined lines one by one (page 07,
-   * sections 1 and 12). Asked once, by `info:brief`; from then on such a peer is not waited for between commands.
+   * What the peer lists, asked once, by `info:brief` (page 07, section 12). One with `eAtn` is of at_server 3.17 or later
+   * and answers pipelined lines one by one; from then on it is not waited for between commands.
    */
-  isRecent(): Promise<boolean>
+  features(): Promise<PeerFeatures>
   /** True while a command is on its way or waits for its turn. */
   readonly busy: boolean
   readonly closed: boolean
@@ -24,15 +30,18 @@ interface Feature {
 }
 
 /** Reads the reply to `info:brief`; whatever cannot be read lists nothing. */
-function lists(reply: string, feature: string): boolean {
+function listed(reply: string): readonly (Feature | null)[] {
   try {
     const { features } = JSON.parse(replyData(reply)) as { features?: unknown }
-    if (!Array.isArray(features)) return false
-    const entries = (features as (Feature | null)[]).filter((entry) => entry?.name === feature)
-    return entries.length > 0 && entries.every((entry) => entry?.status !== 'Retired')
+    return Array.isArray(features) ? features : []
   } catch {
-    return false
+    return []
   }
+}
+
+function lists(features: readonly (Feature | null)[], name: string): boolean {
+  const entries = features.filter((entry) => entry?.name === name)
+  return entries.length > 0 && entries.every((entry) => entry?.status !== 'Retired')
 }
 
 /**
@@ -42,7 +51,7 @@ function lists(reply: string, feature: string): boolean {
 export function createPeerSession(link: Link): PeerSession {
   let last: Promise<unknown> = Promise.resolve()
   let waiting = 0
-  let recent: Promise<boolean> | undefined
+  let known: Promise<PeerFeatures> | undefined
   let pipelines = false
 
   const send = async (line: string): Promise<string> => {
@@ -69,12 +78,14 @@ export function createPeerSession(link: Link): PeerSession {
 
   return {
     request,
-    isRecent() {
-      recent ??= request('info:brief').then((reply) => {
-        pipelines = lists(reply, 'notify.eAtn')
-        return pipelines
+    features() {
+      known ??= request('info:brief').then((reply) => {
+        const all = listed(reply)
+        const features = { eAtn: lists(all, 'notify.eAtn'), eph: lists(all, 'notify.eph') }
+        pipelines = features.eAtn
+        return features
       })
-      return recent
+      return known
     },
     get busy() {
       return waiting > 0

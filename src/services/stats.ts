@@ -1,8 +1,11 @@
 import type { Identity } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
+import { replyTime } from '../core/clock.ts'
 import type { Pattern } from '../core/pattern.ts'
-import type { Store } from '../core/storage.ts'
-import type { Metric } from '../verbs/verb.ts'
+import type { Notifications, Store } from '../core/storage.ts'
+import { isSynced, syncsAll } from '../core/sync.ts'
+import type { Ports } from '../verbs/verb.ts'
+import type { VisitNumbers } from './visits.ts'
 
 /** One open connection as `stats:16` and `stats:17` show it. Times in milliseconds since the epoch. */
 export interface ConnectionSummary {
@@ -43,36 +46,34 @@ function diskSize(bytes: number): string {
   return JSON.stringify({ size: (bytes / 1024 ** power).toFixed(2), units: ['B', 'KB', 'MB', 'GB', 'TB'][power] })
 }
 
-/** Keys that `sync` and `stats:3` count whatever the pattern says (page 04, section 2). */
-const alwaysCounted = (key: string): boolean =>
-  key.startsWith('public:publickey') ||
-  (key.startsWith('public:') && !key.includes('.')) ||
-  /^@[^:]+:shared_key@|^shared_key\.[^.@]+@/.test(key)
-
-async function lastCommit(store: Store, pattern: Pattern | undefined): Promise<number> {
-  if (pattern === undefined) return store.commits.lastId()
-  let last = -1
-  for await (const entry of store.commits.entries()) {
-    if (pattern(entry.key) || alwaysCounted(entry.key)) last = entry.commitId
-  }
-  return last
+/** The newest change that `sync:from` would show the session (page 07, section 11); -1 for none. */
+async function lastCommit(store: Store, who: Identity, pattern: Pattern | undefined): Promise<number> {
+  if (pattern === undefined && syncsAll(who)) return store.commits.lastId()
+  for await (const { key, commitId } of store.commits.newest()) if (isSynced(key, who, pattern)) return commitId
+  return -1
 }
 
-async function latestEntries(store: Store, pattern: Pattern | undefined): Promise<string> {
+/** Entries of the keys that a session may read. */
+async function latestEntries(store: Store, who: Identity, pattern: Pattern | undefined): Promise<string> {
   const entries: Record<string, [number, string]> = {}
   for await (const { key, commitId, operation } of store.commits.entries()) {
-    if (pattern === undefined || pattern(key)) entries[key] = [commitId, operation]
+    if (pattern?.(key) !== false && isSynced(key, who, undefined)) entries[key] = [commitId, operation]
   }
   return JSON.stringify(entries)
 }
 
-async function notificationCount(store: Store, now: number): Promise<string> {
+const timeText = (ms: number | undefined): string => (ms === undefined ? 'Not Available' : replyTime(ms))
+
+/** LevelDB compacts by itself, so the runs that clients may ask about never were (page 07, section 11). */
+const noCompaction = (): string => '{}'
+
+async function notificationCount(notifications: Notifications, now: number): Promise<string> {
   const type = { sent: 0, received: 0 }
   const status = { delivered: 0, failed: 0, queued: 0 }
   const operations = { update: 0, delete: 0 }
   const messageType = { key: 0, text: 0 }
   let total = 0
-  for await (const notification of store.notifications.since(-1)) {
+  for await (const notification of notifications.since(-1)) {
     total++
     type[notification.type === 'sent' ? 'sent' : 'received']++
     if (notification.status === 'delivered' || notification.status === 'queued') status[notification.status]++
@@ -88,25 +89,35 @@ export function createStats(sources: {
   self: AtSign
   version: string
   store: Store
+  /** Those in memory included. */
+  notifications: Notifications
+  visits: VisitNumbers
   now: () => number
   inbound: () => readonly ConnectionSummary[]
   outbound: () => number
-}): (id: number, pattern: Pattern | undefined) => Promise<Metric | undefined> {
-  const { self, store, inbound } = sources
-  const readers: Record<number, [string, (pattern: Pattern | undefined) => unknown]> = {
+}): Ports['metric'] {
+  const { self, store, visits, inbound } = sources
+  const readers: Record<number, [string, (who: Identity, pattern: Pattern | undefined) => unknown]> = {
     1: ['activeInboundConnections', () => String(inbound().length)],
     2: ['activeOutboundConnections', () => String(sources.outbound())],
-    3: ['lastCommitID', async (pattern) => String(await lastCommit(store, pattern))],
+    3: ['lastCommitID', async (who, pattern) => String(await lastCommit(store, who, pattern))],
     4: ['secondaryStorageSize', () => store.size()],
+    5: ['topAtSigns', () => JSON.stringify(visits.topAtSigns())],
+    6: ['topKeys', () => JSON.stringify(visits.topKeys())],
     7: ['secondaryServerVersion', () => sources.version],
+    8: ['LastLoggedInDatetime', () => timeText(visits.last('visit'))],
     9: ['diskSize', async () => diskSize(await store.size())],
-    11: ['NotificationCount', () => notificationCount(store, sources.now())],
-    15: ['LatestCommitEntryOfEachKey', (pattern) => latestEntries(store, pattern)],
+    10: ['LastPkam', () => timeText(visits.last('pkam'))],
+    11: ['NotificationCount', () => notificationCount(sources.notifications, sources.now())],
+    12: ['CommitLogCompactionStats', noCompaction],
+    13: ['AccessLogCompactionStats', noCompaction],
+    14: ['NotificationCompactionStats', noCompaction],
+    15: ['LatestCommitEntryOfEachKey', (who, pattern) => latestEntries(store, who, pattern)],
     16: ['activeInboundConnectionsSummary', () => summary(inbound())],
     17: ['activeInboundConnectionsDetailed', () => detailed(inbound(), self)],
   }
-  return async (id, pattern) => {
+  return async (id, who, pattern) => {
     const reader = readers[id]
-    return reader === undefined ? undefined : { name: reader[0], value: await reader[1](pattern) }
+    return reader === undefined ? undefined : { name: reader[0], value: await reader[1](who, pattern) }
   }
 }

@@ -21,6 +21,7 @@ export const cram = defineVerb({
     const expected = cramDigest(secret, challenge.text)
     const inTime = ports.clock.now() <= challenge.expiresAt
     if (!equalText(expected, digest) || !inTime) return refuse(spent, new AtError('AT0401', 'Authentication Failed'))
+    ports.visits.record({ verb: 'cram' })
     return become({ challenge: undefined, identity: { kind: 'owner', via: 'cram' } }, data('success'))
   },
   examples: [`cram:${'0bba9c3e'.repeat(16)}`],

@@ -4,7 +4,8 @@ import type { Session } from '../core/session.ts'
 import { ownerChallenge, peerChallenge } from '../crypto/challenge.ts'
 import { atSign, optionalTail, seq } from '../wire/grammar.ts'
 import { become, data } from '../wire/reply.ts'
-import { defineVerb, everyone, type Ports } from './verb.ts'
+import { isBlocked } from './block-list.ts'
+import { defineVerb, everyone } from './verb.ts'
 
 const anyone = { kind: 'anyone' } as const
 
@@ -19,16 +20,6 @@ function announcedVersion(config: string): string | undefined {
   if (typeof parsed !== 'object' || parsed === null) throw invalidSyntax('clientConfig is not a JSON object')
   const version = (parsed as Record<string, unknown>)['version']
   return typeof version === 'string' ? version : undefined
-}
-
-/** The block list of the owner, kept where the reference keeps it: a JSON record that `config:block` edits. */
-async function refuseBlocked(ports: Ports, from: string): Promise<void> {
-  const record = await ports.records.get(`private:blocklist${ports.self}`)
-  if (record?.value == null) return
-  const parsed = JSON.parse(record.value) as { blockList?: unknown }
-  if (Array.isArray(parsed.blockList) && parsed.blockList.includes(from)) {
-    throw new AtError('AT0013', 'Unable to connect')
-  }
 }
 
 /** Any `from` ends a proof by `pol`; only one by the owner keeps an owner's login (page 02, section 2). */
@@ -48,12 +39,14 @@ export const from = defineVerb({
     if (params.atSign === self) {
       const text = ownerChallenge(session.id, self)
       const challenge = { for: self, text, expiresAt }
+      ports.visits.record({ verb: 'from' })
       return become({ identity: identityAfter(session, true), challenge, clientVersion }, data(text))
     }
-    await refuseBlocked(ports, params.atSign)
+    if (await isBlocked(ports.records, self, params.atSign)) throw new AtError('AT0013', 'Unable to connect')
     await ports.federation.admit(params.atSign, session)
     const { name, challenge: text } = peerChallenge(session.id, params.atSign, self)
     const challenge = { for: params.atSign, text, expiresAt }
+    ports.visits.record({ verb: 'from' })
     return become({ identity: anyone, challenge, clientVersion }, data(`proof:${name}:${text}`))
   },
   examples: ['from:@alice', 'from:alice', 'from:@bob:clientConfig:{"version":"3.0.57","clientId":"c1"}'],

@@ -4,7 +4,11 @@ import { defineVerb, everyone, type Ports } from './verb.ts'
 
 /** What peers and clients may rely on by name alone (draft of October 2026, page 06, section 3). */
 const features = [
+  { name: 'notify.eph', status: 'GA', description: 'A notification may live in memory only, for two minutes at most.' },
   { name: 'notify.eAtn', status: 'GA', description: 'A notification may carry its own absolute expiry.' },
+  { name: 'notify.multi', status: 'GA', description: 'One value may go to many atSigns with one command.' },
+  { name: 'batch.abortOnFailure', status: 'GA', description: 'A batch may end at its first failure.' },
+  { name: 'notify.all', status: 'Deprecated', description: 'Use notify:multi, which carries all metadata.' },
 ]
 
 const units = [

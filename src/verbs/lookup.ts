@@ -62,6 +62,7 @@ export const lookup = defineVerb({
       if (!isBare(p.key) && p.key.text !== asked.text) throw keyNotFound(p.key.text)
       const found = await ports.remote.lookup(asked, { bypassCache: p.bypassCache ?? false })
       if (found === undefined) throw keyNotFound(asked.text)
+      ports.visits.record({ verb: 'lookup', key: asked })
       return data(viewText(p.view, found.key, found.value, found.metadata))
     }
     const wanted = meant(p.key, session, ports.self)
@@ -71,6 +72,7 @@ export const lookup = defineVerb({
     const record = await readLive(ports, wanted)
     if (record === undefined) throw keyNotFound(wanted.text)
     const value = await resolveValue(ports, session, record.value)
+    ports.visits.record({ verb: 'lookup', key: wanted })
     return data(viewText(p.view, wanted.text, value, record.metadata))
   },
   examples: [

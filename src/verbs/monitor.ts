@@ -31,6 +31,7 @@ export const monitor = defineVerb({
       pattern: p.pattern === undefined ? undefined : ports.pattern(p.pattern),
       selfNotifications: p.selfNotifications ?? false,
       strict: p.strict ?? false,
+      multiplexed: p.multiplexed ?? false,
     })
   },
   examples: [

@@ -1,5 +1,4 @@
-import { permits } from '../core/access.ts'
-import { parseAtKey } from '../core/at-key.ts'
+import { permitsNotification } from '../core/access.ts'
 import { seq, tail } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { defineVerb } from './verb.ts'
@@ -12,10 +11,8 @@ export const notifyStatus = defineVerb({
   async run({ id }, ports, { session }) {
     const found = await ports.notifications.get(id)
     if (found === undefined) return data(null)
-    if (found.messageType === 'key') {
-      const refusal = permits(session.identity, { op: 'read', key: parseAtKey(found.key), verb: 'fetch notify' })
-      if (refusal !== undefined) throw refusal
-    }
+    const refusal = permitsNotification(session.identity, 'read', found, 'fetch notify')
+    if (refusal !== undefined) throw refusal
     const expired = found.status === 'queued' && found.expiresAt < ports.clock.now()
     return data(expired ? 'expired' : found.status)
   },

@@ -60,6 +60,7 @@ export const pkam = defineVerb({
       const spent = { challenge: undefined, identity: { kind: 'anyone' } } as const
       return refuse(spent, new AtError('AT0401', 'pkam authentication failed'))
     }
+    ports.visits.record({ verb: 'pkam' })
     const identity = { kind: 'owner', via: 'pkam', enrollmentId: id, namespaces: enrollment.namespaces } as const
     return become({ challenge: undefined, identity }, data('success'))
   },

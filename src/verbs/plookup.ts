@@ -22,6 +22,7 @@ export const plookup = defineVerb({
   admits: ['owner'],
   async run(p, ports) {
     const wanted = publicKey(p.key)
+    ports.visits.record({ verb: 'plookup' })
     if (wanted.owner === ports.self) {
       const record = await ports.records.get(wanted.text)
       if (record === undefined || !isLive(record.metadata, ports.clock.now())) throw keyNotFound(wanted.text)

@@ -22,6 +22,7 @@ export const pol = defineVerb({
       if (error instanceof AtError) return refuse(spent, error)
       throw error
     }
+    ports.visits.record({ verb: 'pol', atSign: challenge.for })
     return promptOnly({ challenge: undefined, identity: { kind: 'peer', atSign: challenge.for } })
   },
   examples: ['pol'],

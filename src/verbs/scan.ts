@@ -2,6 +2,7 @@ import { permits } from '../core/access.ts'
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { wireTime } from '../core/clock.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
 import { isLive } from '../core/metadata.ts'
 import type { Pattern } from '../core/pattern.ts'
 import type { Session } from '../core/session.ts'
@@ -38,29 +39,53 @@ function spelling(key: AtKey, session: Session): string {
   return `${key.entity}${key.owner ?? ''}`
 }
 
-async function scanKeys(ports: Ports, session: Session, showHidden: boolean, matches: Pattern): Promise<string[]> {
+/** Counts what is listed and keeps what lies on the page; without a page everything does. */
+function createPage<T>(page: number | undefined): { full(): boolean; add(item: T): void; readonly items: T[] } {
+  const size = limits.scanPageKeys
+  // Pages count from 1; whoever begins with 0 gets the first one twice and misses nothing.
+  const from = (Math.max(page ?? 1, 1) - 1) * size
+  const items: T[] = []
+  let seen = 0
+  return {
+    items,
+    full: () => page !== undefined && items.length >= size,
+    add(item) {
+      if (seen++ >= from) items.push(item)
+    },
+  }
+}
+
+interface Asked {
+  readonly showHidden: boolean
+  readonly page: number | undefined
+  readonly matches: Pattern
+}
+
+async function scanKeys(ports: Ports, session: Session, { showHidden, page, matches }: Asked): Promise<string[]> {
   const prefix = session.identity.kind === 'peer' ? `${session.identity.atSign}:` : undefined
   const now = ports.clock.now()
-  const found: string[] = []
+  const found = createPage<string>(page)
   for await (const [text, metadata] of ports.records.entries(
     session.identity.kind === 'owner' ? undefined : (prefix ?? 'public:'),
   )) {
     const key = parseAtKey(text)
     if (!isLive(metadata, now) || !listed(key, session, ports.self, showHidden) || !matches(text)) continue
-    found.push(spelling(key, session))
+    found.add(spelling(key, session))
+    if (found.full()) break
   }
-  return found
+  return found.items
 }
 
-async function scanCommits(ports: Ports, session: Session, showHidden: boolean, matches: Pattern): Promise<unknown[]> {
+async function scanCommits(ports: Ports, session: Session, { showHidden, page, matches }: Asked): Promise<unknown[]> {
   if (session.identity.kind !== 'owner') throw new AtError('AT0401', 'scan:cl requires an authenticated connection')
-  const found: unknown[] = []
+  const found = createPage<unknown>(page)
   for await (const entry of ports.commits.entries()) {
     if (!listed(parseAtKey(entry.key), session, ports.self, showHidden) || !matches(entry.key)) continue
     const { key: atKey, operation, commitId, opTime } = entry
-    found.push({ atKey, operation, commitId, opTime: wireTime(opTime) })
+    found.add({ atKey, operation, commitId, opTime: wireTime(opTime) })
+    if (found.full()) break
   }
-  return found
+  return found.items
 }
 
 export const scan = defineVerb({
@@ -82,7 +107,9 @@ export const scan = defineVerb({
       return data(await ports.remote.scan(p.atSign, p.pattern))
     }
     const find = p.cl ? scanCommits : scanKeys
-    return data(JSON.stringify(await find(ports, session, p.showHidden ?? false, matches)))
+    return data(
+      JSON.stringify(await find(ports, session, { showHidden: p.showHidden ?? false, page: p.page, matches })),
+    )
   },
   examples: ['scan', 'scan wavi', 'scan:showhidden:true', 'scan:cl sc1', 'scan:showhidden:false:@bob:page:2 ^public:'],
 })

@@ -1,19 +1,29 @@
+import { batch } from './batch.ts'
+import { config } from './config.ts'
 import { cram } from './cram.ts'
 import { deleteVerb } from './delete.ts'
 import { exit } from './exit.ts'
 import { from } from './from.ts'
 import { info } from './info.ts'
+import { keys } from './keys.ts'
 import { llookup } from './llookup.ts'
 import { lookup } from './lookup.ts'
 import { monitor } from './monitor.ts'
 import { noop } from './noop.ts'
 import { notify } from './notify.ts'
+import { notifyAll } from './notify-all.ts'
+import { notifyFetch } from './notify-fetch.ts'
+import { notifyList } from './notify-list.ts'
+import { notifyMulti } from './notify-multi.ts'
+import { notifyRemove } from './notify-remove.ts'
 import { notifyStatus } from './notify-status.ts'
 import { pkam } from './pkam.ts'
 import { plookup } from './plookup.ts'
 import { pol } from './pol.ts'
 import { scan } from './scan.ts'
 import { stats } from './stats.ts'
+import { stream } from './stream.ts'
+import { sync } from './sync.ts'
 import { to } from './to.ts'
 import { update } from './update.ts'
 import { updateMeta } from './update-meta.ts'
@@ -36,9 +46,19 @@ const all = [
   plookup,
   scan,
   notify,
+  notifyMulti,
+  notifyAll,
+  notifyList,
+  notifyFetch,
   notifyStatus,
+  notifyRemove,
   monitor,
+  sync,
+  batch,
   stats,
+  config,
+  keys,
+  stream,
   info,
   noop,
   exit,

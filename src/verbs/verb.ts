@@ -1,4 +1,4 @@
-import type { Access } from '../core/access.ts'
+import type { Access, Identity } from '../core/access.ts'
 import type { AtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
@@ -63,6 +63,26 @@ export interface Outgoing {
   autoNotify(tx: Transaction, key: AtKey, notice: AutoNotice): Promise<void>
 }
 
+/** Notifications that no store ever sees (`eph`): gone when they expire or this server stops. */
+export interface Ephemeral {
+  /** The one with this id, of this sender if it is named. */
+  get(id: string, from?: AtSign): Notification | undefined
+  /** Holds or replaces one; when there is no room, older ones give way. @throws AtError AT0022 for one that is too long */
+  put(notification: Notification): void
+  remove(notification: Notification): void
+}
+
+/** Something that `stats` 5, 6, 8 and 10 count (page 01, 9.10). */
+export type Visit =
+  | { readonly verb: 'from' | 'cram' | 'pkam' | 'plookup' }
+  | { readonly verb: 'pol'; readonly atSign: AtSign }
+  | { readonly verb: 'lookup'; readonly key: AtKey }
+
+/** Counters of visits. */
+export interface Visits {
+  record(visit: Visit): void
+}
+
 /** One metric behind `stats`; undefined when this server has no data for the id. */
 export type Metric = { readonly name: string; readonly value: unknown }
 
@@ -84,7 +104,12 @@ export interface Ports {
   readonly federation: Federation
   readonly feed: Feed
   readonly outgoing: Outgoing
-  metric(id: number, pattern: Pattern | undefined): Promise<Metric | undefined>
+  readonly ephemeral: Ephemeral
+  readonly visits: Visits
+  /** Closes the connections of another atSign, proven or about to prove itself. */
+  disconnect(atSign: AtSign): void
+  /** One metric as a session may see it. */
+  metric(id: number, who: Identity, pattern: Pattern | undefined): Promise<Metric | undefined>
   /** Client regexes are compiled here, once each. */
   pattern(source: string): Pattern
   /** Life of a notification that names none, in milliseconds. */
@@ -93,11 +118,20 @@ export interface Ports {
   serverCertificate(): { chain: string; chainModified?: number; keyModified?: number } | undefined
 }
 
+/** The gate, for a verb that carries commands. */
+export interface Nested {
+  /** Name of the verb of a line, undefined for an unknown one. */
+  verbOf(line: string): string | undefined
+  /** Judges and runs a line as if the same session had sent it; an error comes as a reply. */
+  run(line: string): Promise<Reply>
+}
+
 /** What the gate hands to a verb besides parameters and ports. */
 export interface Call {
   readonly session: Session
   /** Aborted when the connection goes away. */
   readonly signal: AbortSignal
+  readonly nested: Nested
 }
 
 /** A verb in one place: everything the gate, the client, the help and the tests need to know about it. */

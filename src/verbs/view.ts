@@ -15,7 +15,8 @@ export const recordObject = (key: string, value: string | null, metadata: Metada
  */
 export function viewText(view: View, key: string, value: string | null, metadata: Metadata): string | null {
   if (view === undefined) {
-    if (value?.includes('\n')) throw new AtError('AT0011', `the value of ${key} holds a line feed; all shows it as JSON`)
+    if (value?.includes('\n'))
+      throw new AtError('AT0011', `the value of ${key} holds a line feed; all shows it as JSON`)
     return value
   }
   return JSON.stringify(view === 'meta' ? metadataView(metadata) : recordObject(key, value, metadata))

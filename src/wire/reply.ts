@@ -12,6 +12,8 @@ export interface Subscription {
   readonly selfNotifications: boolean
   /** Statistics lines only when the pattern matches them. */
   readonly strict: boolean
+  /** Nothing between a command of the same connection and its reply. */
+  readonly multiplexed?: boolean
 }
 
 /** The answer to one command, as a value. */

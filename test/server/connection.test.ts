@@ -1,7 +1,17 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
 import { recorder } from '../support/recorder.ts'
-import { asEnrolled, asOwner, asPeer, type Client, clientOf, connectServers, raw, startServer, type TestServer } from '../support/server.ts'
+import {
+  asEnrolled,
+  asOwner,
+  asPeer,
+  type Client,
+  clientOf,
+  connectServers,
+  raw,
+  startServer,
+  type TestServer,
+} from '../support/server.ts'
 
 let alice: TestServer
 beforeAll(async () => {
@@ -206,7 +216,9 @@ describe('a client', () => {
     owner.write('lookup:phone.wavi@mute\nnoop:0\n')
     await turns()
     alice.clock.advance(limits.commandMs)
-    expect(await owner.reply()).toMatch(/^error:AT0023-Timeout waiting for response : lookup took longer than 60000 ms\n@alice@$/)
+    expect(await owner.reply()).toMatch(
+      /^error:AT0023-Timeout waiting for response : lookup took longer than 60000 ms\n@alice@$/,
+    )
     expect(await owner.reply()).toBe('data:ok\n@alice@')
   })
 
@@ -308,9 +320,35 @@ describe('idle time', () => {
 
 describe('errors', () => {
   const lines = [
-    ...['', 'bogus', 'x'.repeat(70), '\u0000', 'data:x', 'from:@a\u2028b', 'from:@data:x', 'lookup:data:x', 'scan data:('],
-    ...['scan (\t', 'to:@data', 'lookup:metadata:x@alice', 'pkam:enrollmentId:data:x', 'lookup:a\rb@alice', 'noop:\u0085x'],
-    ...['info:data:', 'update:x@alice v', 'from:@a:clientConfig:data:', '@', ':::', '🦄', 'pol', 'lookup:\u001b[31m@alice'],
+    ...[
+      '',
+      'bogus',
+      'x'.repeat(70),
+      '\u0000',
+      'data:x',
+      'from:@a\u2028b',
+      'from:@data:x',
+      'lookup:data:x',
+      'scan data:(',
+    ],
+    ...[
+      'scan (\t',
+      'to:@data',
+      'lookup:metadata:x@alice',
+      'pkam:enrollmentId:data:x',
+      'lookup:a\rb@alice',
+      'noop:\u0085x',
+    ],
+    ...[
+      'info:data:',
+      'update:x@alice v',
+      'from:@a:clientConfig:data:',
+      '@',
+      ':::',
+      '🦄',
+      'pol',
+      'lookup:\u001b[31m@alice',
+    ],
   ]
 
   test.each(lines)('%j is answered in one short line without data: (page 01, 5.5)', async (line) => {

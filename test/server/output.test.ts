@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
 import { createOutput } from '../../src/server/output.ts'
-import { asOwner, startServer } from '../support/server.ts'
 import { recorder } from '../support/recorder.ts'
+import { asOwner, startServer } from '../support/server.ts'
 
 const record = limits.tlsRecordBytes
 const reply = (bytes: number, prompt: string): string => `${'x'.repeat(bytes - 1 - prompt.length)}\n${prompt}`
@@ -15,7 +15,8 @@ function partings(writes: readonly Buffer[], prompt: string): string[] {
     for (let lf = bytes.indexOf(10); lf !== -1; lf = bytes.indexOf(10, lf + 1)) {
       const end = lf + prompt.length
       if (end >= bytes.length) found.push(`write ${index} ends after its LF`)
-      else if (Math.floor(lf / record) !== Math.floor(end / record)) found.push(`record of write ${index} ends at ${lf}`)
+      else if (Math.floor(lf / record) !== Math.floor(end / record))
+        found.push(`record of write ${index} ends at ${lf}`)
     }
   }
   return found
@@ -46,17 +47,21 @@ describe('LF and prompt leave in one TLS record (page 01, section 4)', () => {
     const edge = fc.tuple(fc.constantFrom(1, 2, 3), fc.integer({ min: -1, max: 2 })).map(([n, off]) => n * record + off)
     const size = fc.oneof(fc.integer({ min: 2, max: 300 }), fc.integer({ min: 2, max: 3 * record }), edge)
     await fc.assert(
-      fc.asyncProperty(fc.array(size, { minLength: 1, maxLength: 30 }), fc.infiniteStream(fc.boolean()), async (sizes, pauses) => {
-        const { stream, writes } = recorder((done) => (pauses.next().value === true ? setImmediate(done) : done()))
-        const output = createOutput(stream, () => {})
-        for (const bytes of sizes) {
-          output.push(reply(bytes, '@'))
-          if (pauses.next().value === true) await new Promise(setImmediate)
-        }
-        await new Promise<void>((resolve) => output.whenFlushed(resolve))
-        expect(Buffer.concat(writes).toString()).toBe(sizes.map((bytes) => reply(bytes, '@')).join(''))
-        expect(partings(writes, '@')).toEqual([])
-      }),
+      fc.asyncProperty(
+        fc.array(size, { minLength: 1, maxLength: 30 }),
+        fc.infiniteStream(fc.boolean()),
+        async (sizes, pauses) => {
+          const { stream, writes } = recorder((done) => (pauses.next().value === true ? setImmediate(done) : done()))
+          const output = createOutput(stream, () => {})
+          for (const bytes of sizes) {
+            output.push(reply(bytes, '@'))
+            if (pauses.next().value === true) await new Promise(setImmediate)
+          }
+          await new Promise<void>((resolve) => output.whenFlushed(resolve))
+          expect(Buffer.concat(writes).toString()).toBe(sizes.map((bytes) => reply(bytes, '@')).join(''))
+          expect(partings(writes, '@')).toEqual([])
+        },
+      ),
       { numRuns: 60 },
     )
   })
@@ -65,9 +70,9 @@ describe('LF and prompt leave in one TLS record (page 01, section 4)', () => {
     const alice = await startServer()
     const owner = await asOwner(alice)
     const sizes = [...around(record), ...around(2 * record)]
-    const valueOf = (bytes: number): string => 'é'.repeat(Math.floor((bytes - 13) / 2)) + 'x'.repeat((bytes - 13) % 2)
+    const textOf = (bytes: number): string => 'é'.repeat(Math.floor((bytes - 13) / 2)) + 'x'.repeat((bytes - 13) % 2)
     for (const bytes of sizes) {
-      const value = valueOf(bytes)
+      const value = textOf(bytes)
       await owner.ask(`update:size.wavi@alice ${value}`)
       const first = owner.chunks.length
       expect(await owner.ask('llookup:size.wavi@alice')).toBe(`data:${value}\n@alice@`)

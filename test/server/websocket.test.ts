@@ -92,6 +92,18 @@ describe('a WebSocket (page 07, 18.3)', () => {
     expect((await reader.next()).text).toMatch(/^data:\d+\n/)
   })
 
+  test('who sends faster than it is answered is not read', async () => {
+    const { socket } = await open()
+    const { ask } = await open()
+    const commands = 'noop:0\n'.repeat(limits.webSocketMessageBytes / 8)
+    socket.send(`noop:${limits.noopMs}\n`)
+    for (let count = 0; count < 30; count++) socket.send(commands)
+    for (let turn = 0; turn < 500; turn++) expect(await ask('noop:0')).toBe('data:ok\n@')
+    expect(socket.bufferedAmount).toBeGreaterThan(0)
+    socket.terminate()
+    network.clock.advance(limits.noopMs)
+  })
+
   test('closes when the atProtocol does', async () => {
     const leaver = await open()
     leaver.socket.send('@exit\n')

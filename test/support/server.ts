@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +11,7 @@ import type { AtSign } from '../../src/core/at-sign.ts'
 import type { Enrollment } from '../../src/core/enrollment.ts'
 import { AtError } from '../../src/core/errors.ts'
 import { generateRsaPair, signRsa } from '../../src/crypto/signing.ts'
-import { openStore } from '../../src/store/store.ts'
+import { openStore, type StoreSeams } from '../../src/store/store.ts'
 import { type ManualClock, manualClock } from './clock.ts'
 
 // Whatever is opened here is closed when the tests of the file are over.
@@ -26,6 +27,8 @@ export interface TestServer {
   readonly clock: ManualClock
   /** How the atServers of other atSigns are reached. */
   readonly routes: Map<AtSign, () => Duplex | Promise<Duplex>>
+  /** Its open sessions to others. */
+  readonly dialled: Set<Duplex>
   /** Faults that no command should be able to cause; must be empty when the tests of the file are over. */
   readonly faults: string[]
 }
@@ -33,6 +36,7 @@ export interface TestServer {
 export interface TestServerOptions extends Partial<Pick<AtServerOptions, 'maxConnections' | 'federation'>> {
   readonly atSign?: AtSign
   readonly clock?: ManualClock
+  readonly seams?: StoreSeams
   /** Stored before the server starts: id and what may differ from an approved enrollment of the key of `asEnrolled`. */
   readonly enrollments?: Readonly<Record<string, Partial<Enrollment>>>
 }
@@ -62,25 +66,32 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   await storeEnrollments(directory, atSign, clock, options)
   const routes: TestServer['routes'] = new Map()
   const faults: string[] = []
-  const server = await createAtServer({
-    ...options,
-    ...{ atSign, directory, clock, version: '1.2.3' },
-    log: (level, message, details) => {
-      if (level === 'error') faults.push(`${message} ${String(details?.['error'])}`)
-    },
-    resolver: {
-      async resolve(wanted) {
-        if (!routes.has(wanted)) throw new AtError('AT0007', `Unable to find secondary address for atSign:${wanted}`)
-        return { host: wanted, port: 6464 }
+  const dialled = new Set<Duplex>()
+  const server = await createAtServer(
+    {
+      ...options,
+      ...{ atSign, directory, clock, version: '1.2.3' },
+      log: (level, message, details) => {
+        if (level === 'error') faults.push(`${message} ${String(details?.['error'])}`)
       },
-      forget() {},
+      resolver: {
+        async resolve(wanted) {
+          if (!routes.has(wanted)) throw new AtError('AT0007', `Unable to find secondary address for atSign:${wanted}`)
+          return { host: wanted, port: 6464 }
+        },
+        forget() {},
+      },
+      async dial({ host }) {
+        const open = routes.get(host as AtSign)
+        if (open === undefined) throw new AtError('AT0004', `no route to ${host}`)
+        const stream = await open()
+        dialled.add(stream)
+        stream.once('close', () => dialled.delete(stream))
+        return stream
+      },
     },
-    async dial({ host }) {
-      const open = routes.get(host as AtSign)
-      if (open === undefined) throw new AtError('AT0004', `no route to ${host}`)
-      return open()
-    },
-  })
+    options.seams,
+  )
   closers.push(async () => {
     const closing = server.close()
     // Whoever still waits for something has no clock any more.
@@ -89,7 +100,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     await rm(directory, { recursive: true, force: true })
     expect(faults).toEqual([])
   })
-  return { atSign, server, clock, routes, faults }
+  return { atSign, server, clock, routes, dialled, faults }
 }
 
 /** A client that sees bytes as they come: replies with their prompt, lines with their LF. */
@@ -227,24 +238,49 @@ export function connectServers(one: TestServer, other: TestServer): void {
   other.routes.set(one.atSign, () => one.server.connect())
 }
 
+/** A way to an atServer on which `from` and `pol` of another one are overheard; the proven connection is handed over. */
+function overheard(target: TestServer, peer: AtSign, proven: (client: Client) => unknown): Duplex {
+  const [theirs, relay] = duplexPair()
+  const client = clientOf(target.server.connect())
+  const forward = (chunk: Buffer): void => {
+    if (String(chunk) !== `${peer}@`) {
+      relay.write(chunk)
+      return
+    }
+    client.stream.off('data', forward)
+    relay.removeAllListeners()
+    relay.resume()
+    relay.end()
+    void client.take(/^.*$/s).then(() => proven(client))
+  }
+  client.stream.on('data', forward)
+  client.stream.on('end', () => relay.end())
+  relay.on('data', (chunk: Buffer) => client.write(chunk))
+  relay.on('end', client.leave)
+  return theirs
+}
+
 /**
  * The session that the atServer of another atSign has here after `from` and `pol`. That atServer shakes hands itself;
  * once it is known, the connection is taken over. The two servers have to be connected.
  */
 export async function asPeer(target: TestServer, peer: TestServer): Promise<Client> {
-  const client = await raw(target)
-  const [theirs, relay] = duplexPair()
-  relay.write('@')
-  relay.on('data', (chunk: Buffer) => client.write(chunk))
-  const known = peer.routes.get(target.atSign)
-  peer.routes.set(target.atSign, () => theirs)
   const owner = await asOwner(peer)
-  owner.write(`lookup:handshake${target.atSign}\n`)
-  relay.write(await client.reply())
-  await client.take(new RegExp(`^${peer.atSign}@$`))
-  relay.removeAllListeners('data')
-  relay.end()
-  if (known !== undefined) peer.routes.set(target.atSign, known)
+  const usual = peer.routes.get(target.atSign)
+  let proven: Client | undefined
+  let reply = ''
+  peer.routes.set(target.atSign, () => overheard(target, peer.atSign, (client) => (proven = client)))
+  // A session that was open or just being opened is used again; then there is nothing to overhear.
+  for (let attempt = 0; attempt < 5 && proven === undefined; attempt++) {
+    for (const stream of [...peer.dialled]) {
+      const closed = once(stream, 'close')
+      stream.end()
+      await closed
+    }
+    reply = await owner.ask(`lookup:handshake${target.atSign}`)
+  }
+  if (usual !== undefined) peer.routes.set(target.atSign, usual)
   owner.leave()
-  return client
+  if (proven === undefined) throw new Error(`${peer.atSign} could not prove itself to ${target.atSign}: ${reply}`)
+  return proven
 }

@@ -1,10 +1,21 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { asEnrolled, asOwner, asPeer, asPrimary, type Client, connectServers, startServer, type TestServer } from '../support/server.ts'
+import {
+  asEnrolled,
+  asOwner,
+  asPeer,
+  asPrimary,
+  type Client,
+  connectServers,
+  startServer,
+  type TestServer,
+} from '../support/server.ts'
 
 let alice: TestServer
 let owner: Client
 beforeAll(async () => {
-  alice = await startServer({ enrollments: { app: { namespaces: { wavi: 'rw' } }, reader: { namespaces: { wavi: 'r' } } } })
+  alice = await startServer({
+    enrollments: { app: { namespaces: { wavi: 'rw' } }, reader: { namespaces: { wavi: 'r' } } },
+  })
   owner = await asOwner(alice)
 })
 
@@ -12,7 +23,9 @@ test('the record is gone, and a commit says so', async () => {
   await owner.ask('update:public:location@alice here')
   expect(await owner.ask('delete:public:location@alice')).toMatch(/^data:\d+\n@alice@$/)
   expect(await owner.ask('llookup:public:location@alice')).toMatch(/^error:AT0015-/)
-  expect(await owner.ask('scan:cl location')).toMatch(/^data:\[\{"atKey":"public:location@alice","operation":"-","commitId":\d+,/)
+  expect(await owner.ask('scan:cl location')).toMatch(
+    /^data:\[\{"atKey":"public:location@alice","operation":"-","commitId":\d+,/,
+  )
 })
 
 test('of what is not there it answers a commit id, too (page 03, section 7)', async () => {

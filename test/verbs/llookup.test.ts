@@ -70,16 +70,23 @@ test('nobody but the owner may ask', async () => {
   expect(await client.ask('llookup:bad syntax here')).toMatch(/^error:AT0401-/)
 })
 
-test.each(['llookup', 'llookup:', 'llookup:location', 'llookup:all', 'llookup:all:', 'llookup:a@alice x', 'llookup:x:a@alice'])(
-  '%s is a syntax error',
-  async (line) => {
-    expect(await owner.ask(line)).toMatch(/^error:AT0003-Invalid syntax : Invalid syntax in llookup: .*e\.g\. llookup:/)
-  },
-)
+test.each([
+  'llookup',
+  'llookup:',
+  'llookup:location',
+  'llookup:all',
+  'llookup:all:',
+  'llookup:a@alice x',
+  'llookup:x:a@alice',
+])('%s is a syntax error', async (line) => {
+  expect(await owner.ask(line)).toMatch(/^error:AT0003-Invalid syntax : Invalid syntax in llookup: .*e\.g\. llookup:/)
+})
 
-test.each(['llookup:a,b@alice', 'llookup:public:public:x@alice', 'llookup:@bob:@carol:x@alice', `llookup:${'a'.repeat(300)}@alice`])(
-  '%s is no key',
-  async (line) => {
-    expect(await owner.ask(line)).toMatch(/^error:AT0016-Invalid key : .*\n@alice@$/)
-  },
-)
+test.each([
+  'llookup:a,b@alice',
+  'llookup:public:public:x@alice',
+  'llookup:@bob:@carol:x@alice',
+  `llookup:${'a'.repeat(300)}@alice`,
+])('%s is no key', async (line) => {
+  expect(await owner.ask(line)).toMatch(/^error:AT0016-Invalid key : .*\n@alice@$/)
+})

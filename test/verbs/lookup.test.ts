@@ -67,7 +67,9 @@ test('all names the stored key, meta is metadata alone', async () => {
   expect(await stranger.ask('lookup:all:phone.wavi@alice')).toMatch(
     /^data:\{"key":"public:phone\.wavi@alice","data":"for anyone","metaData":\{"createdBy":/,
   )
-  expect(await peer.ask('lookup:all:phone.wavi@alice')).toMatch(/^data:\{"key":"@bob:phone\.wavi@alice","data":"for bob",/)
+  expect(await peer.ask('lookup:all:phone.wavi@alice')).toMatch(
+    /^data:\{"key":"@bob:phone\.wavi@alice","data":"for bob",/,
+  )
   expect(await stranger.ask('lookup:bypassCache:true:meta:phone.wavi@alice')).toMatch(/^data:\{"createdBy":"@alice"/)
 })
 
@@ -143,7 +145,9 @@ describe('a record of another atSign, for the owner', () => {
     await theirs.ask('update:@alice:remote.wavi@bob from bob')
     await theirs.ask('update:public:remote.wavi@bob public')
     expect(await owner.ask('lookup:remote.wavi@bob')).toBe('data:from bob\n@alice@')
-    expect(await owner.ask('lookup:all:remote.wavi@bob')).toMatch(/^data:\{"key":"@alice:remote\.wavi@bob","data":"from bob",/)
+    expect(await owner.ask('lookup:all:remote.wavi@bob')).toMatch(
+      /^data:\{"key":"@alice:remote\.wavi@bob","data":"from bob",/,
+    )
     expect(await owner.ask('lookup:nokey@bob')).toBe(
       'error:AT0015-key not found : @alice:nokey@bob does not exist in keystore\n@alice@',
     )
@@ -170,9 +174,13 @@ describe('a record of another atSign, for the owner', () => {
   })
 })
 
-test.each(['lookup', 'lookup:', 'lookup:location', 'lookup:bypassCache:maybe:x@alice', 'lookup:all', 'lookup:x@alice y'])(
-  '%s is a syntax error',
-  async (line) => {
-    expect(await stranger.ask(line)).toMatch(/^error:AT0003-Exception: .*\n@$/)
-  },
-)
+test.each([
+  'lookup',
+  'lookup:',
+  'lookup:location',
+  'lookup:bypassCache:maybe:x@alice',
+  'lookup:all',
+  'lookup:x@alice y',
+])('%s is a syntax error', async (line) => {
+  expect(await stranger.ask(line)).toMatch(/^error:AT0003-Exception: .*\n@$/)
+})

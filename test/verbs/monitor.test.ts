@@ -1,6 +1,15 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
-import { asEnrolled, asOwner, asPeer, type Client, connectServers, raw, startServer, type TestServer } from '../support/server.ts'
+import {
+  asEnrolled,
+  asOwner,
+  asPeer,
+  type Client,
+  connectServers,
+  raw,
+  startServer,
+  type TestServer,
+} from '../support/server.ts'
 
 let alice: TestServer
 let bob: TestServer
@@ -145,23 +154,26 @@ describe('a pattern', () => {
     ['^@alice:B', ['B.buzz']],
     [':B', ['B.buzz']],
     ['.*', ['a.wavi', 'B.buzz']],
-  ])('%s is searched in the key as it was sent, or in the bare name of the sender (page 04, section 9)', async (pattern, ids) => {
-    const live = await monitorOf(`monitor:strict ${pattern}`)
-    const start = now()
-    for (const name of ['a.wavi', 'B.buzz']) {
-      alice.clock.advance(1)
-      await told(name, String(now()))
-    }
-    await owner.ask(`notify:id:end:@alice:end@alice:${now()}`)
-    const history = await monitorOf(`monitor:strict:${start} ${pattern}`)
-    for (const monitor of [live, history]) {
-      for (const id of ids) expect(await idOf(monitor)).toBe(idFor(id))
-      if (pattern !== '.*') {
-        monitor.write('noop:0\n')
-        expect(await monitor.line()).toBe('data:ok\n')
+  ])(
+    '%s is searched in the key as it was sent, or in the bare name of the sender (page 04, section 9)',
+    async (pattern, ids) => {
+      const live = await monitorOf(`monitor:strict ${pattern}`)
+      const start = now()
+      for (const name of ['a.wavi', 'B.buzz']) {
+        alice.clock.advance(1)
+        await told(name, String(now()))
       }
-    }
-  })
+      await owner.ask(`notify:id:end:@alice:end@alice:${now()}`)
+      const history = await monitorOf(`monitor:strict:${start} ${pattern}`)
+      for (const monitor of [live, history]) {
+        for (const id of ids) expect(await idOf(monitor)).toBe(idFor(id))
+        if (pattern !== '.*') {
+          monitor.write('noop:0\n')
+          expect(await monitor.line()).toBe('data:ok\n')
+        }
+      }
+    },
+  )
 
   test('that cannot be used is told, with the prompt of a connection that has no monitor', async () => {
     const client = await asOwner(alice)
@@ -241,7 +253,7 @@ describe('the connection', () => {
     for (const line of ['from:@carol', 'from:@alice\ncram:guess']) {
       const monitor = await monitorOf('monitor')
       monitor.write(`${line}\n`)
-      await monitor.take(/^[^]*@$/)
+      await monitor.take(/^.*@$/s)
       await told('secret.wavi', line.slice(5, 8))
       expect(await monitor.ask('noop:0')).toBe('data:ok\n@')
     }
@@ -278,9 +290,14 @@ test('nobody but the owner may listen', async () => {
   }
 })
 
-test.each(['monitor:', 'monitor:bogus', 'monitor:-1', 'monitor:0:strict', 'monitor:strict:strict', 'monitor a b', 'monitor:9999999999999999'])(
-  '%s is a syntax error',
-  async (line) => {
-    expect(await owner.ask(line)).toMatch(/^error:AT0003-.*\n@alice@$/)
-  },
-)
+test.each([
+  'monitor:',
+  'monitor:bogus',
+  'monitor:-1',
+  'monitor:0:strict',
+  'monitor:strict:strict',
+  'monitor a b',
+  'monitor:9999999999999999',
+])('%s is a syntax error', async (line) => {
+  expect(await owner.ask(line)).toMatch(/^error:AT0003-.*\n@alice@$/)
+})

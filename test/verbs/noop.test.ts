@@ -24,11 +24,20 @@ test('it waits for so many milliseconds, at most 5000 (page 01, 9.2)', async () 
   )
 })
 
-test.each(['noop', 'noop:', 'noop 0', 'noop:x', 'noop:-1', 'noop:-0', 'noop:0x10', 'noop:1 ms', 'noop:1:2', 'noop:1e3', `noop:${'9'.repeat(40)}`])(
-  '%s is a syntax error',
-  async (line) => {
-    const client = await raw(alice)
-    expect(await client.ask(line)).toMatch(/^error:AT0003-.*\n@$/)
-    expect(await client.ask('noop:0')).toBe('data:ok\n@')
-  },
-)
+test.each([
+  'noop',
+  'noop:',
+  'noop 0',
+  'noop:x',
+  'noop:-1',
+  'noop:-0',
+  'noop:0x10',
+  'noop:1 ms',
+  'noop:1:2',
+  'noop:1e3',
+  `noop:${'9'.repeat(40)}`,
+])('%s is a syntax error', async (line) => {
+  const client = await raw(alice)
+  expect(await client.ask(line)).toMatch(/^error:AT0003-.*\n@$/)
+  expect(await client.ask('noop:0')).toBe('data:ok\n@')
+})

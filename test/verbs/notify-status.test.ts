@@ -1,5 +1,14 @@
 import { beforeAll, expect, test } from 'vitest'
-import { asEnrolled, asOwner, asPeer, type Client, connectServers, raw, startServer, type TestServer } from '../support/server.ts'
+import {
+  asEnrolled,
+  asOwner,
+  asPeer,
+  type Client,
+  connectServers,
+  raw,
+  startServer,
+  type TestServer,
+} from '../support/server.ts'
 
 let alice: TestServer
 let owner: Client

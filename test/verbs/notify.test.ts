@@ -16,7 +16,9 @@ let owner: Client
 let peer: Client
 let listener: Client
 beforeAll(async () => {
-  alice = await startServer({ enrollments: { app: { namespaces: { wavi: 'rw' } }, reader: { namespaces: { '*': 'r' } } } })
+  alice = await startServer({
+    enrollments: { app: { namespaces: { wavi: 'rw' } }, reader: { namespaces: { '*': 'r' } } },
+  })
   bob = await startServer({ atSign: '@bob' })
   connectServers(alice, bob)
   owner = await asOwner(alice)
@@ -55,7 +57,12 @@ describe('to oneself', () => {
 
   test('the id may be the client’s own, and the owner of the key may be left out', async () => {
     expect(await owner.ask('notify:id:my-id_1:@alice:phone.wavi:v')).toBe('data:my-id_1\n@alice@')
-    expect(await shown()).toMatchObject({ id: 'my-id_1', key: '@alice:phone.wavi@alice', value: 'v', isEncrypted: true })
+    expect(await shown()).toMatchObject({
+      id: 'my-id_1',
+      key: '@alice:phone.wavi@alice',
+      value: 'v',
+      isEncrypted: true,
+    })
   })
 
   test('no copy is kept of it', async () => {
@@ -107,7 +114,9 @@ describe('to another atSign', () => {
   test('it is queued, delivered and shown there', async () => {
     const theirs = await asOwner(bob)
     theirs.write('monitor:strict\n')
-    expect(await owner.ask('notify:id:to-bob:ttl:60000:ivNonce:abc:@bob:Phone.wavi@alice:v: w@x')).toBe('data:to-bob\n@alice@')
+    expect(await owner.ask('notify:id:to-bob:ttl:60000:ivNonce:abc:@bob:Phone.wavi@alice:v: w@x')).toBe(
+      'data:to-bob\n@alice@',
+    )
     expect(await shown(theirs)).toMatchObject({
       ...{ id: 'to-bob', from: '@alice', to: '@bob', key: '@bob:Phone.wavi@alice', value: 'v: w@x' },
       metadata: { ttl: 60000, ivNonce: 'abc' },
@@ -120,7 +129,9 @@ describe('to another atSign', () => {
   })
 
   test('an expiry in the past is accepted, and nothing is stored (page 07, section 15)', async () => {
-    expect(await owner.ask('notify:id:past:eAtn:2020-01-01T00:00:00Z:@bob:phone.wavi@alice:v')).toBe('data:past\n@alice@')
+    expect(await owner.ask('notify:id:past:eAtn:2020-01-01T00:00:00Z:@bob:phone.wavi@alice:v')).toBe(
+      'data:past\n@alice@',
+    )
     expect(await owner.ask('notify:status:past')).toBe('data:null\n@alice@')
   })
 
@@ -180,13 +191,13 @@ describe('from a peer', () => {
   })
 
   test.each([
-    [
-      'notify:id:n6:update:messageType:key:@carol:phone.wavi@bob:v',
-      'Notification from @bob is for @carol, not @alice',
-    ],
+    ['notify:id:n6:update:messageType:key:@carol:phone.wavi@bob:v', 'Notification from @bob is for @carol, not @alice'],
     ['notify:id:n8:update:public:phone.wavi@bob:v', 'Notification from @bob is for no atSign, not @alice'],
     ['notify:id:n9:update:@alice:phone.wavi:v', 'Notification from @bob is of a key with no sharedBy'],
-    ['notify:id:n7:update:messageType:key:@alice:phone.wavi@eve:v', '@eve is not authorized to send notification as @bob'],
+    [
+      'notify:id:n7:update:messageType:key:@alice:phone.wavi@eve:v',
+      '@eve is not authorized to send notification as @bob',
+    ],
     ['notify:messageType:text:@carol:Hello', 'Notification from @bob is for @carol, not @alice'],
   ])('%s is refused and the connection stays open (page 07, 16.3)', async (line, reason) => {
     expect(await peer.ask(line)).toBe(`error:AT0009-Exception: ${reason}\n@`)
@@ -250,7 +261,9 @@ describe('a line that is refused stores nothing', () => {
     ['notify:ttr:-2:@bob:phone.wavi@alice:v', 'AT0003'],
     ['notify:ttln:60000:eAtn:2026-10-04T10:50:00.000Z:@bob:phone.wavi@alice:v', 'AT0003'],
     ['notify:eAtn:tomorrow:@bob:phone.wavi@alice:v', 'AT0003'],
-    ['notify:eph:@bob:phone.wavi@alice:v', 'AT0003'],
+    ['notify:eph:true:@bob:phone.wavi@alice:v', 'AT0003'],
+    ['notify:eph:ttr:60000:@bob:phone.wavi@alice:v', 'AT0003'],
+    ['notify:delete:eph:@bob:phone.wavi@alice', 'AT0003'],
     [`notify:id:${'a'.repeat(65)}:@bob:phone.wavi@alice:v`, 'AT0003'],
     ['notify:@bob:phone.wavi@alice:a\rb', 'AT0003'],
     ['notify:messageType:text:@bob:a\u2028b', 'AT0003'],

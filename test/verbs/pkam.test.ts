@@ -67,7 +67,10 @@ describe('a signature of the challenge logs in (page 02, section 4)', () => {
       'elliptic curve, whose hash name means nothing',
       (c) => `pkam:signingAlgo:ecc_secp256r1:hashingAlgo:sha512:enrollmentId:ecc:${eccSignature(c)}`,
     ],
-    ['the algorithm of the enrollment, whatever the line says (page 08, 2.2)', (c) => `pkam:enrollmentId:ecc:${eccSignature(c)}`],
+    [
+      'the algorithm of the enrollment, whatever the line says (page 08, 2.2)',
+      (c) => `pkam:enrollmentId:ecc:${eccSignature(c)}`,
+    ],
   ])('%s', async (_, line) => {
     expect(await attempt(line)).toBe(success)
   })
@@ -80,7 +83,10 @@ describe('what does not verify is refused alike, and the connection stays open',
     ['another enrollment', (c) => `pkam:enrollmentId:ecc:${rsa(c)}`],
     ['no base64', () => 'pkam:%%%'],
     ['base64 of nothing much', () => 'pkam:AAAA'],
-    ['elliptic curve in DER', (c) => `pkam:enrollmentId:ecc:${sign('sha256', Buffer.from(c), ecc.privateKey).toString('base64')}`],
+    [
+      'elliptic curve in DER',
+      (c) => `pkam:enrollmentId:ecc:${sign('sha256', Buffer.from(c), ecc.privateKey).toString('base64')}`,
+    ],
   ])('%s', async (_, line) => {
     const client = await raw(alice)
     expect(await attempt(line, client)).toBe(failed)
@@ -192,6 +198,8 @@ describe('the credential of a legacy onboarding (page 08, 2.2)', () => {
     const server = await startServer()
     const client = await raw(server)
     await challengeFor(client, server)
-    expect(await client.ask('pkam:AAAA')).toMatch(/^error:AT0401-Exception: this atSign has no legacy PKAM credential\./)
+    expect(await client.ask('pkam:AAAA')).toMatch(
+      /^error:AT0401-Exception: this atSign has no legacy PKAM credential\./,
+    )
   })
 })

@@ -14,7 +14,9 @@ beforeAll(async () => {
 
 test('an own public record, in its three views (page 03, section 10)', async () => {
   expect(await owner.ask('plookup:city.wavi@alice')).toBe('data:Paris\n@alice@')
-  expect(await owner.ask('plookup:all:city.wavi@alice')).toMatch(/^data:\{"key":"public:city\.wavi@alice","data":"Paris",/)
+  expect(await owner.ask('plookup:all:city.wavi@alice')).toMatch(
+    /^data:\{"key":"public:city\.wavi@alice","data":"Paris",/,
+  )
   expect(await owner.ask('plookup:bypassCache:true:meta:city.wavi@alice')).toMatch(/^data:\{"createdBy":"@alice",/)
 })
 
@@ -66,10 +68,14 @@ test('a value of another atSign that would break a line is shown as JSON alone',
   expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
 })
 
-test.each(['plookup', 'plookup:', 'plookup:location', 'plookup:location@bob@@@', 'plookup:x@alice y', 'plookup:y:x@alice'])(
-  '%s is refused',
-  async (line) => {
-    expect(await owner.ask(line)).toMatch(/^error:AT00(03|11)-.*\n@alice@$/)
-    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
-  },
-)
+test.each([
+  'plookup',
+  'plookup:',
+  'plookup:location',
+  'plookup:location@bob@@@',
+  'plookup:x@alice y',
+  'plookup:y:x@alice',
+])('%s is refused', async (line) => {
+  expect(await owner.ask(line)).toMatch(/^error:AT00(03|11)-.*\n@alice@$/)
+  expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+})

@@ -39,18 +39,13 @@ test('elements are joined by a comma and a blank (page 04, section 3)', async ()
   )
 })
 
-test('without ids come all that this server keeps', async () => {
+test('without ids come all seventeen, in order (page 07, section 11)', async () => {
   const all = await elements('stats')
   expect(all.map(({ id, name }) => `${id} ${name}`)).toEqual([
-    '1 activeInboundConnections',
-    '2 activeOutboundConnections',
-    '3 lastCommitID',
-    '4 secondaryStorageSize',
-    '7 secondaryServerVersion',
-    '9 diskSize',
-    '11 NotificationCount',
-    '15 LatestCommitEntryOfEachKey',
-    '16 activeInboundConnectionsSummary',
+    ...['1 activeInboundConnections', '2 activeOutboundConnections', '3 lastCommitID', '4 secondaryStorageSize'],
+    ...['5 topAtSigns', '6 topKeys', '7 secondaryServerVersion', '8 LastLoggedInDatetime', '9 diskSize', '10 LastPkam'],
+    ...['11 NotificationCount', '12 CommitLogCompactionStats', '13 AccessLogCompactionStats'],
+    ...['14 NotificationCompactionStats', '15 LatestCommitEntryOfEachKey', '16 activeInboundConnectionsSummary'],
     '17 activeInboundConnectionsDetailed',
   ])
 })

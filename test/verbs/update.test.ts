@@ -4,7 +4,9 @@ import { asEnrolled, asOwner, asPrimary, type Client, startServer, type TestServ
 let alice: TestServer
 let owner: Client
 beforeAll(async () => {
-  alice = await startServer({ enrollments: { app: { namespaces: { wavi: 'rw' } }, reader: { namespaces: { wavi: 'r' } } } })
+  alice = await startServer({
+    enrollments: { app: { namespaces: { wavi: 'rw' } }, reader: { namespaces: { wavi: 'r' } } },
+  })
   owner = await asOwner(alice)
 })
 
@@ -57,10 +59,13 @@ describe('a value', () => {
     ['a next line', 'a\u0085b'],
     ['a line separator', 'a\u2028b'],
     ['a paragraph separator', 'a\u2029b'],
-  ])('with %s inside would end a line for some client and is refused (page 03, section 4; page 05, 2.2)', async (_, value) => {
-    expect(await owner.ask(`update:broken.wavi@alice ${value}`)).toMatch(/^error:AT0003-.*\n@alice@$/)
-    expect(await owner.ask('llookup:broken.wavi@alice')).toMatch(/^error:AT0015-/)
-  })
+  ])(
+    'with %s inside would end a line for some client and is refused (page 03, section 4; page 05, 2.2)',
+    async (_, value) => {
+      expect(await owner.ask(`update:broken.wavi@alice ${value}`)).toMatch(/^error:AT0003-.*\n@alice@$/)
+      expect(await owner.ask('llookup:broken.wavi@alice')).toMatch(/^error:AT0015-/)
+    },
+  )
 })
 
 describe('the commit id', () => {
@@ -97,16 +102,21 @@ describe('metadata', () => {
   })
 
   test('is read in any order and letter case (page 05, 2.3)', async () => {
-    await commitOf('update:sharedKeyEnc:a:PUBKEYCS:b:isBinary:False:isEncrypted:TRUE:dataSignature:c=:TTL:5:order.wavi@alice v')
+    await commitOf(
+      'update:sharedKeyEnc:a:PUBKEYCS:b:isBinary:False:isEncrypted:TRUE:dataSignature:c=:TTL:5:order.wavi@alice v',
+    )
     expect(await meta('order.wavi@alice')).toMatchObject({
       ...{ sharedKeyEnc: 'a', pubKeyCS: 'b', isBinary: false, isEncrypted: true, dataSignature: 'c=', ttl: 5 },
     })
   })
 
-  test.each(['pubKeyHash:h:hashingAlgo:sha512', 'hash:h:algo:sha512'])('%s is one member (page 03, 2.1)', async (tags) => {
-    await commitOf(`update:${tags}:hash.wavi@alice v`)
-    expect((await meta('hash.wavi@alice'))['pubKeyHash']).toEqual({ hash: 'h', hashingAlgo: 'sha512' })
-  })
+  test.each(['pubKeyHash:h:hashingAlgo:sha512', 'hash:h:algo:sha512'])(
+    '%s is one member (page 03, 2.1)',
+    async (tags) => {
+      await commitOf(`update:${tags}:hash.wavi@alice v`)
+      expect((await meta('hash.wavi@alice'))['pubKeyHash']).toEqual({ hash: 'h', hashingAlgo: 'sha512' })
+    },
+  )
 
   test('asserted times are kept to the millisecond (page 07, E1 and E3)', async () => {
     await commitOf('update:cAt:2020-01-02T03:04:05.678000Z:uAt:2021-02-03T04:05:06.789999Z:ts1.wavi@alice hello')
@@ -160,7 +170,8 @@ describe('an immutable record (page 07, section 6)', () => {
 
   test('takes one write; until it expires, every other is refused', async () => {
     expect(await commitOf('update:ttl:30000:immutable:true:_lock.ns@alice holder1')).toBeGreaterThan(0)
-    const json = '{"atKey":"_lock.ns@alice","value":"v","metadata":{"isPublic":false,"isBinary":false,"isEncrypted":false}}'
+    const json =
+      '{"atKey":"_lock.ns@alice","value":"v","metadata":{"isPublic":false,"isBinary":false,"isEncrypted":false}}'
     for (const line of ['update:_lock.ns@alice x', 'update:meta:_lock.ns@alice:ttl:1', `update:json:${json}`]) {
       expect(await owner.ask(line)).toBe(refused)
     }
@@ -209,7 +220,10 @@ describe('a refused line names what is wrong, stores nothing and keeps the conne
     ['update:isBinary:1:x@alice v', syntax('update: isBinary takes true or false')],
     // `data:` inside an error would be read as a success by Java and Python (page 01, 5.5).
     ['update:appMetadata:%%%:bad@alice v', syntax('update: invalid appMetadata : not standard base64')],
-    ['update:phone@bob v', key('Invalid update command - sharedBy atsign @bob should be same as current atsign @alice')],
+    [
+      'update:phone@bob v',
+      key('Invalid update command - sharedBy atsign @bob should be same as current atsign @alice'),
+    ],
     ['update:location v', key('You may not update keys of type KeyType.invalidKey')],
     ['update:cached:public:x.wavi@bob v', key('You may not update keys of type KeyType.cachedPublicKey')],
     ['update:cached:@alice:x.wavi@bob v', key('You may not update keys of type KeyType.cachedSharedKey')],
@@ -263,7 +277,13 @@ describe('update:json (page 07, 4.3)', () => {
       }),
     )
     expect(await meta('ts3.wavi@alice')).toMatchObject({ expiresAt: '2030-01-01 00:00:00.000Z' })
-    await commitOf(json({ atKey: { key: 'p', namespace: 'wavi', sharedBy: '@alice' }, value: 'v', metadata: { ...flags, isPublic: true } }))
+    await commitOf(
+      json({
+        atKey: { key: 'p', namespace: 'wavi', sharedBy: '@alice' },
+        value: 'v',
+        metadata: { ...flags, isPublic: true },
+      }),
+    )
     expect(await owner.ask('llookup:public:p.wavi@alice')).toBe(`data:v${prompt}`)
     await commitOf(json({ atKey: { key: 's', sharedWith: '@bob', sharedBy: '@alice' }, value: 'v', metadata: flags }))
     expect(await owner.ask('llookup:@bob:s@alice')).toBe(`data:v${prompt}`)
@@ -290,7 +310,11 @@ describe('update:json (page 07, 4.3)', () => {
     ['not JSON', 'update:json:{"atKey":"x.wavi"', bad('not JSON')],
     ['an array', 'update:json:[]', bad('not a JSON object')],
     ['no metadata', json({ atKey: 'x@alice', value: 'v' }), bad('metadata must be an object')],
-    ['a missing flag', json({ atKey: 'x@alice', value: 'v', metadata: {} }), bad('metadata.isPublic must be true or false')],
+    [
+      'a missing flag',
+      json({ atKey: 'x@alice', value: 'v', metadata: {} }),
+      bad('metadata.isPublic must be true or false'),
+    ],
     ['no key', json({ value: 'v', metadata: flags }), bad('atKey.key not supplied')],
     [
       'public and shared',
@@ -309,9 +333,21 @@ describe('update:json (page 07, 4.3)', () => {
     ],
     ['two lines', json({ atKey: 'x@alice', value: 'a\nb', metadata: flags }), `${syntax('update: ')}invalid value:`],
     ['a number', json({ atKey: 'x@alice', value: 5, metadata: flags }), `${syntax('update: ')}invalid value:`],
-    ['a recipient that is no text', json({ atKey: 'x', sharedWith: 5, sharedBy: '@alice', value: 'v', metadata: flags }), bad('sharedWith')],
-    ['a negative ttl', json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, ttl: -1 } }), syntax('update: Valid value for TTL')],
-    ['a huge ttl', json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, ttl: 1e300 } }), syntax('update: ttl takes')],
+    [
+      'a recipient that is no text',
+      json({ atKey: 'x', sharedWith: 5, sharedBy: '@alice', value: 'v', metadata: flags }),
+      bad('sharedWith'),
+    ],
+    [
+      'a negative ttl',
+      json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, ttl: -1 } }),
+      syntax('update: Valid value for TTL'),
+    ],
+    [
+      'a huge ttl',
+      json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, ttl: 1e300 } }),
+      syntax('update: ttl takes'),
+    ],
     [
       'half a key hash',
       json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, pubKeyHash: { hash: 'abc' } } }),
@@ -337,7 +373,9 @@ describe('update:json (page 07, 4.3)', () => {
     const primary = await asPrimary(alice)
     const line = json({ atKey: 'privatekey:at_pkam_publickey', value: 'x', metadata: flags })
     expect(await primary.ask(line)).toMatch(/^error:AT0009-/)
-    expect(await owner.ask(json({ atKey: 'privatekey:at_secret', value: 'x', metadata: flags }))).toMatch(/^error:AT0016-/)
+    expect(await owner.ask(json({ atKey: 'privatekey:at_secret', value: 'x', metadata: flags }))).toMatch(
+      /^error:AT0016-/,
+    )
   })
 })
 

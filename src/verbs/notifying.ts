@@ -1,0 +1,244 @@
+import { randomUUID } from 'node:crypto'
+import { type Access, permitsExchange } from '../core/access.ts'
+import { parseAtKey } from '../core/at-key.ts'
+import { type AtSign, parseAtSign } from '../core/at-sign.ts'
+import { parseUtc, wireTime } from '../core/clock.ts'
+import { AtError, invalidSyntax } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { Metadata, MetadataChange } from '../core/metadata.ts'
+import type { Notification } from '../core/notification.ts'
+import type { Session } from '../core/session.ts'
+import type { Part, ValueType } from '../wire/grammar.ts'
+import { isBlocked } from './block-list.ts'
+import { lineBreak } from './changes.ts'
+import type { Ports } from './verb.ts'
+
+// What `notify`, `notify:multi` and `notify:all` have in common.
+
+/** What is notified: a key with its value, or a text. */
+export interface Body {
+  /** Name and namespace as sent, or the text of a text notification; its letter case is kept. */
+  readonly name: string
+  readonly owner: AtSign | undefined
+  readonly value: string | undefined
+}
+
+/** What a line says besides recipient and body. */
+export interface Message {
+  readonly id?: string
+  readonly operation?: Notification['operation']
+  readonly messageType?: Notification['messageType']
+  readonly priority?: Notification['priority']
+  readonly strategy?: Notification['strategy']
+  readonly latestN?: number
+  readonly notifier?: string
+  readonly ttln?: number
+  readonly eAtn?: number
+  readonly eph?: true
+  readonly metadata: MetadataChange
+}
+
+/** `name@owner:value`; the owner and the value may be left out. */
+function readKeyBody(body: string): Body {
+  const owner = /@[^:\s]*/.exec(body)
+  const split = body.indexOf(':', owner === null ? 0 : owner.index + owner[0].length)
+  const end = split === -1 ? body.length : split
+  if (owner !== null && owner.index + owner[0].length !== end) {
+    throw invalidSyntax(`unexpected text behind the owner ${owner[0].slice(0, 32)}`)
+  }
+  const name = body.slice(0, owner?.index ?? end)
+  if (name.length === 0) throw invalidSyntax('the name of the notified key is missing')
+  if (end === body.length - 1) throw invalidSyntax('the value behind the key is empty')
+  return {
+    name,
+    owner: owner === null ? undefined : parseAtSign(owner[0]),
+    value: end === body.length ? undefined : body.slice(end + 1),
+  }
+}
+
+/** The key with its value, or the text that a text notification is, whatever that holds. @throws AtError AT0003 */
+export function readBody(body: string, messageType: unknown): Body {
+  if (lineBreak.test(body)) throw invalidSyntax('the notification holds a line break')
+  if (body.length === 0) throw invalidSyntax('the name of the notified key is missing')
+  return messageType === 'text' ? { name: body, owner: undefined, value: undefined } : readKeyBody(body)
+}
+
+/** The text that `readBody` reads. */
+export const writeBody = ({ name, owner, value }: Body): string =>
+  `${name}${owner ?? ''}${value === undefined ? '' : `:${value}`}`
+
+/** `:@a,@b:` and the body; an atSign that is named twice, in whatever spelling, counts once. */
+export const manyRecipients: Part<{ to: AtSign[]; body: Body }> = {
+  read(cursor, out) {
+    const rest = cursor.text.slice(cursor.at)
+    const head = /^:(@[^:\s]*):/.exec(rest)
+    if (head?.[1] === undefined)
+      throw invalidSyntax(`expected recipients such as :@bob,@carol: at "${rest.slice(0, 32)}"`)
+    const named = head[1].split(',')
+    if (named.length > limits.recipients) throw invalidSyntax(`more than ${limits.recipients} recipients`)
+    const bare = named.find((name) => !name.startsWith('@'))
+    if (bare !== undefined) throw invalidSyntax(`recipient "${bare.slice(0, 32)}" must begin with @`)
+    out['to'] = [...new Set(named.map(parseAtSign))]
+    out['body'] = readBody(rest.slice(head[0].length), out['messageType'])
+    cursor.at = cursor.text.length
+  },
+  write: ({ to, body }) => `:${to.join(',')}:${writeBody(body)}`,
+}
+
+/** Value of `eAtn`. */
+export const expiryTime: ValueType<number> = {
+  parse(text) {
+    const ms = parseUtc(text)
+    if (ms === undefined) throw invalidSyntax('eAtn takes a UTC time such as 2026-10-04T10:50:00.000Z')
+    return ms
+  },
+  format: wireTime,
+}
+
+/** Refuses combinations that say two things at once, or would make the recipient store something (page 07, 15). */
+export function checkMessage(message: Message): void {
+  const { eAtn, ttln, eph, operation, metadata, strategy, notifier } = message
+  if (eAtn !== undefined && ttln !== undefined) throw invalidSyntax('eAtn and ttln cannot both be given')
+  if (eph && operation === 'delete') throw invalidSyntax('eph does not take delete')
+  if (eph && metadata.ttr !== undefined) throw invalidSyntax('eph does not take ttr')
+  if (eph && metadata.ccd !== undefined) throw invalidSyntax('eph does not take ccd')
+  if (strategy === 'latest' && notifier === undefined) {
+    throw invalidSyntax('For Strategy latest, notifier cannot be null')
+  }
+}
+
+/** A text without the atSign of its sender, which the grammar of the reference allows behind it (page 04, section 4). */
+function withoutSender(text: string, sender: AtSign): string {
+  const end = text.length - sender.length
+  return end > 0 && text.endsWith(sender) && text[end - 1] !== ' ' ? text.slice(0, end) : text
+}
+
+/** Full key as stored and delivered: lower-case is for records, notifications keep the sender's spelling. */
+function fullKey({ name, owner }: Body, messageType: Message['messageType'], to: AtSign, sender: AtSign): string {
+  return messageType === 'text' ? `${to}:${withoutSender(name, sender)}` : `${to}:${name}${owner ?? sender}`
+}
+
+/** Never delivered by plain `notify` (page 07, section 15). */
+export const undelivered = ['isBinary', 'encoding', 'sharedKeyStatus', 'dataSignature'] as const
+
+/** The metadata a notification carries: absolute times for asserted ones, never what `notify` does not deliver. */
+function carried(change: MetadataChange): Metadata {
+  const { cAt, uAt, eAt, aAt, ...rest } = change
+  for (const name of undelivered) delete rest[name]
+  if (rest.ttr === 0) delete rest.ttr
+  if (rest.ttr === undefined) delete rest.ccd
+  else rest.ccd ??= false
+  return {
+    ...(cAt === undefined ? {} : { createdAt: cAt }),
+    ...(uAt === undefined ? {} : { updatedAt: uAt }),
+    ...(eAt === undefined ? {} : { expiresAt: eAt }),
+    ...(aAt === undefined ? {} : { availableAt: aAt }),
+    ...rest,
+  }
+}
+
+/** Keys count as encrypted unless the line says otherwise, texts only when it says so (page 04, section 4). */
+const encryptedByDefault = ({ metadata, messageType }: Message): boolean =>
+  metadata.isEncrypted ?? messageType !== 'text'
+
+/** An expiry that was asked for, within what a notification of that kind may live (page 07, section 15). */
+function expiryOf({ eAtn, ttln, eph }: Message, now: number, usualMs: number): number {
+  const longest = now + (eph ? limits.ephemeralMs : limits.notificationMaxMs)
+  return Math.min(eAtn ?? now + (ttln || usualMs), longest)
+}
+
+/** @throws AtError AT0016 for a key that is too long or is none */
+export function makeNotification(
+  message: Message,
+  body: Body,
+  { from, to, type }: Pick<Notification, 'from' | 'to' | 'type'>,
+  ports: Ports,
+): Notification {
+  const now = ports.clock.now()
+  const { messageType = 'key' } = message
+  const key = fullKey(body, messageType, to, from)
+  if (key.length > limits.cachedKeyLength - 'cached:'.length && messageType !== 'text') {
+    throw new AtError('AT0016', `notification key length ${key.length + 7} is greater than 255 chars`)
+  }
+  if (messageType !== 'text') parseAtKey(key)
+  return {
+    id: message.id ?? randomUUID(),
+    from,
+    to,
+    key,
+    value: messageType === 'text' ? null : (body.value ?? null),
+    operation: message.operation ?? 'update',
+    messageType,
+    type,
+    priority: message.priority ?? 'low',
+    strategy: message.strategy ?? 'all',
+    latestN: message.latestN ?? 1,
+    notifier: message.notifier ?? 'SYSTEM',
+    at: now,
+    expiresAt: expiryOf(message, now, ports.notificationMs),
+    status: type === 'sent' ? 'queued' : 'delivered',
+    isEncrypted: encryptedByDefault(message),
+    metadata: carried(message.metadata),
+    ...(message.eAtn === undefined ? {} : { explicitExpiry: true }),
+    ...(message.eph ? { ephemeral: true } : {}),
+  }
+}
+
+/** A new message of the owner for one recipient. @throws AtError AT0009 when it may not go there, AT0016 */
+async function addressed(message: Message, body: Body, to: AtSign, ports: Ports): Promise<Notification> {
+  const { self } = ports
+  const { messageType = 'key' } = message
+  const { owner = self } = body
+  const blocked = await isBlocked(ports.records, self, to)
+  const refusal = permitsExchange({ direction: 'out', self, peer: to, recipient: to, owner, messageType, blocked })
+  if (refusal !== undefined) throw refusal
+  return makeNotification(message, body, { from: self, to, type: to === self ? 'received' : 'sent' }, ports)
+}
+
+/** What is sent to oneself is at once received; what is for others waits. */
+const announce = ({ feed, outgoing, self }: Ports, notification: Notification): void =>
+  notification.to === self ? feed.received(notification) : outgoing.wake(notification.to)
+
+/**
+ * Sends a message of the owner to each recipient, or to none when one of them is refused. One that has expired already
+ * is accepted, and nothing is stored or sent (page 07, section 15).
+ * @returns the ids, in the order of the recipients
+ */
+export async function sendMessage(
+  message: Message,
+  body: Body,
+  recipients: readonly AtSign[],
+  ports: Ports,
+): Promise<string[]> {
+  checkMessage(message)
+  const notifications: Notification[] = []
+  for (const to of recipients) notifications.push(await addressed(message, body, to, ports))
+  const live = notifications.filter(({ expiresAt }) => expiresAt > ports.clock.now())
+  if (message.eph) {
+    for (const notification of live) ports.ephemeral.put(notification)
+    for (const notification of live) announce(ports, notification)
+  } else if (live.length > 0) {
+    await ports.write(async (tx) => {
+      for (const notification of live) {
+        if (notification.to === ports.self) await tx.putNotification(notification)
+        else await tx.enqueue(notification)
+        tx.onCommit(() => announce(ports, notification))
+      }
+    })
+  }
+  return notifications.map(({ id }) => id)
+}
+
+/** An enrollment needs write access to the notified key's namespace; a text has none (page 08, 7.1). */
+export function accessToNotify(
+  message: Message,
+  { name, owner }: Body,
+  to: string | undefined,
+  session: Session,
+  self: AtSign,
+): readonly Access[] {
+  if (session.identity.kind !== 'owner') return []
+  const target = to === undefined ? '' : `${to}:`
+  const key = parseAtKey(`${target}${message.messageType === 'text' ? 'text' : name}${owner ?? self}`)
+  return [{ op: 'write', key, verb: 'notify' }]
+}
