@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type AtServer, createAtServer, listenFor } from './app.ts'
 import type { AtSign } from './core/at-sign.ts'
 import type { Clock } from './core/clock.ts'
-import type { Log } from './core/log.ts'
+import { type Log, withMembers } from './core/log.ts'
 import { readKeysFile, writeKeysFile } from './crypto/keys-file.ts'
 import { createResolver, type Resolver } from './directory/resolver.ts'
 import { startDirectory } from './directory/server.ts'
@@ -141,7 +141,7 @@ async function startMember(
     resolver: parts.resolver,
     dial,
     clock,
-    log: (level, message, members) => log(level, message, { atSign, ...members }),
+    log: withMembers(log, { atSign }),
     version: options.version,
     serverCertificate: () => ({ chain: certificate.chain }),
   })

@@ -9,8 +9,13 @@ import type { CommitEntry, CommitOperation, StoredRecord } from './record.ts'
 
 /** Read access to committed records. Keys are canonical stored texts. */
 export interface Records {
-  /** The record as stored, live or not; undefined when there is none. @throws AtError AT0002 when its bytes are damaged */
-  get(key: string): Promise<StoredRecord | undefined>
+  /**
+   * The record as stored, live or not; undefined when there is none. Answers at once: a hot record from memory, a cold
+   * one by one read of the database, which is quicker than a hop to another thread. Only while the store recovers from a
+   * failed write is there a promise to wait for.
+   * @throws AtError AT0002 when its bytes are damaged
+   */
+  get(key: string): StoredRecord | undefined | Promise<StoredRecord | undefined>
   /** All stored keys that start with a prefix, ascending, with their metadata. */
   entries(prefix?: string): AsyncIterable<readonly [key: string, metadata: Metadata]>
 }

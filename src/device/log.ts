@@ -26,7 +26,9 @@ export function createLog(level: LogLevel | 'silent' | 'trace' | 'fatal', underS
     ...(underSystemd ? { timestamp: false } : {}),
   }
   const logger = pino(options, underSystemd ? { ...journal } : pino.destination({ dest: 2, sync: true }))
-  return (at, message, members = {}) => {
-    if (logger.isLevelEnabled(at)) logger[at](members, message)
+  const enabled = (at: LogLevel): boolean => logger.isLevelEnabled(at)
+  const write: Log = (at, message, members = {}) => {
+    if (enabled(at)) logger[at](members, message)
   }
+  return Object.assign(write, { enabled })
 }

@@ -6,7 +6,7 @@ import type { PeerCertificate, Session } from '../core/session.ts'
 import { newSessionId } from '../crypto/challenge.ts'
 import type { FeedSource } from '../services/feed.ts'
 import { type Frame, lineSplitter } from '../wire/framing.ts'
-import type { Gate } from './dispatch.ts'
+import type { Answer, Gate } from './dispatch.ts'
 import { createOutput } from './output.ts'
 
 /** One client, from greeting to close. */
@@ -132,10 +132,17 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     heldChars = 0
   }
 
-  const take = async (frame: Frame): Promise<void> => {
+  /** @returns a promise only for a line that has to wait */
+  const take = (frame: Frame): Promise<void> | undefined => {
     const monitoring = unsubscribe !== undefined
     held = []
-    const answer = await gate(session, frame, { signal: gone.signal, monitoring })
+    const answer = gate(session, frame, { signal: gone.signal, monitoring })
+    if (answer instanceof Promise) return answer.then((waited) => conclude(waited, monitoring))
+    conclude(answer, monitoring)
+    return undefined
+  }
+
+  const conclude = (answer: Answer, monitoring: boolean): void => {
     if (gone.signal.aborted) return
     if (isStranger(session) !== isStranger(answer.session)) {
       lines.setLimit(isStranger(answer.session) ? limits.openLineBytes : limits.lineBytes)
@@ -163,7 +170,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
       if (frame === undefined) break
       taken++
       queuedChars -= weightOf(frame)
-      await take(frame)
+      const waiting = take(frame)
+      if (waiting !== undefined) await waiting
       if (taken === queue.length) {
         queue = []
         taken = 0

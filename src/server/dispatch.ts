@@ -1,4 +1,5 @@
 import { permits } from '../core/access.ts'
+import type { AtSign } from '../core/at-sign.ts'
 import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
@@ -20,8 +21,8 @@ export interface Answer {
   readonly accepted: boolean
 }
 
-/** Judges and runs one line; never throws. */
-export type Gate = (session: Session, frame: Frame, context: GateContext) => Promise<Answer>
+/** Judges and runs one line; never throws. A line that waits for nothing is answered at once, without a promise. */
+export type Gate = (session: Session, frame: Frame, context: GateContext) => Answer | Promise<Answer>
 
 /** What the gate needs to know of the connection. */
 export interface GateContext {
@@ -75,7 +76,7 @@ interface Gatekeeping {
   readonly signal: AbortSignal
 }
 
-async function answerText(text: string, gate: Gatekeeping): Promise<Reply> {
+function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   const { ports, session, signal } = gate
   const found = findVerb(text)
   if (found === undefined) throw invalidSyntax('invalid command')
@@ -90,26 +91,46 @@ async function answerText(text: string, gate: Gatekeeping): Promise<Reply> {
   return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
 }
 
-/** An error as the reply it becomes. */
-async function settled(work: Promise<Reply>, log: Log): Promise<Reply> {
+/** What a line comes to, errors included. */
+function settled(work: () => Reply | Promise<Reply>, log: Log): Reply | Promise<Reply> {
+  const refused = (error: unknown): Reply => ({ text: undefined, answered: true, error: asAtError(error, log) })
   try {
-    return await work
+    const outcome = work()
+    return outcome instanceof Promise ? outcome.catch(refused) : outcome
   } catch (error) {
-    return { text: undefined, answered: true, error: asAtError(error, log) }
+    return refused(error)
   }
 }
 
 /** The same gate once more, for a line inside a `batch`. */
 const nestedIn = (gate: Gatekeeping): Nested => ({
   verbOf: (line) => findVerb(line)?.verb.name,
-  run: (line) => settled(answerText(line, gate), gate.log),
+  run: async (line) => settled(() => answerText(line, gate), gate.log),
 })
 
-async function answerFrame(frame: Frame, gate: Gatekeeping): Promise<Reply> {
+function answerFrame(frame: Frame, gate: Gatekeeping): Reply | Promise<Reply> {
   if (frame.kind === 'tooLong') throw tooLong()
   if (frame.kind === 'notUtf8') throw notUtf8()
-  if (requestLine.test(frame.text)) throw notHttp()
+  if (frame.text.includes(' HTTP/') && requestLine.test(frame.text)) throw notHttp()
   return answerText(frame.text, gate)
+}
+
+/** The bytes and effects of a reply for the session it came from. */
+function encode(reply: Reply, session: Session, self: AtSign, monitoring: boolean): Answer {
+  const next = reply.become === undefined ? session : { ...session, ...reply.become }
+  const { error } = reply
+  // An error to a peer ends in a plain prompt, as peers expect (page 01, section 2).
+  const prompt = error !== undefined && next.identity.kind === 'peer' ? '@' : promptOf(next.identity, self)
+  const line = error === undefined ? reply.text : errorLine(error, next.identity, next.clientVersion)
+  const silentPrompt = monitoring && line !== undefined && next.identity.kind === 'owner'
+  const text = reply.answered ? `${line === undefined ? '' : `${line}\n`}${silentPrompt ? '' : prompt}` : ''
+  return {
+    text,
+    session: next,
+    closes: reply.hangUp === true || error?.closes === true,
+    accepted: error === undefined,
+    ...(reply.subscribe === undefined ? {} : { subscribe: reply.subscribe }),
+  }
 }
 
 /**
@@ -117,26 +138,20 @@ async function answerFrame(frame: Frame, gate: Gatekeeping): Promise<Reply> {
  * session admitted, parsed, permitted, run within a deadline, encoded, logged.
  */
 export function createGate(ports: Ports, log: Log): Gate {
-  return async (session, frame, { signal, monitoring }) => {
-    const reply = await settled(answerFrame(frame, { ports, log, session, signal }), log)
-    const next = reply.become === undefined ? session : { ...session, ...reply.become }
-    const { error } = reply
+  const note = (session: Session, frame: Frame, { error }: Reply): void => {
+    if (log.enabled?.('debug') === false) return
     log('debug', 'command', {
       session: session.id,
       line: frame.kind === 'line' ? redact(frame.text) : frame.kind,
       ...(error === undefined ? {} : { code: error.code }),
     })
-    // An error to a peer ends in a plain prompt, as peers expect (page 01, section 2).
-    const prompt = error !== undefined && next.identity.kind === 'peer' ? '@' : promptOf(next.identity, ports.self)
-    const line = error === undefined ? reply.text : errorLine(error, next.identity, next.clientVersion)
-    const silentPrompt = monitoring && line !== undefined && next.identity.kind === 'owner'
-    const text = reply.answered ? `${line === undefined ? '' : `${line}\n`}${silentPrompt ? '' : prompt}` : ''
-    return {
-      text,
-      session: next,
-      closes: reply.hangUp === true || error?.closes === true,
-      accepted: error === undefined,
-      ...(reply.subscribe === undefined ? {} : { subscribe: reply.subscribe }),
+  }
+  return (session, frame, { signal, monitoring }) => {
+    const conclude = (reply: Reply): Answer => {
+      note(session, frame, reply)
+      return encode(reply, session, ports.self, monitoring)
     }
+    const outcome = settled(() => answerFrame(frame, { ports, log, session, signal }), log)
+    return outcome instanceof Promise ? outcome.then(conclude) : conclude(outcome)
   }
 }

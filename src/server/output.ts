@@ -22,6 +22,7 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
   let queue: { text: string; bytes: number }[] = []
   let waiting = 0
   let writing = false
+  let scheduled = false
   let flushTasks: (() => void)[] = []
 
   const written = (bytes: number): void => {
@@ -72,7 +73,14 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
       const bytes = Buffer.byteLength(message)
       queue.push({ text: message, bytes })
       waiting += bytes
-      pump()
+      // What is answered in the same turn leaves in the same write.
+      if (!scheduled) {
+        scheduled = true
+        queueMicrotask(() => {
+          scheduled = false
+          pump()
+        })
+      }
     },
     waiting: () => waiting,
     whenFlushed(task) {

@@ -1,4 +1,4 @@
-/** Least recently used values, bounded by their size. */
+/** Recently used values, bounded by their size. */
 export interface Cache<V> {
   /** @returns undefined when it is not known; `found.value` undefined when it is known to be absent */
   get(key: string): { readonly value: V | undefined } | undefined
@@ -12,44 +12,51 @@ interface Entry<V> {
 }
 
 /**
- * @param capacity bytes
+ * Two generations: a hit in the older one moves to the younger one, and when the younger one holds half of the capacity,
+ * the older one is forgotten. A hit costs one look-up and no reordering.
+ * @param capacity bytes of both generations
  * @param sizeOf approximate bytes of a value; undefined stands for a known absence
  */
 export function createCache<V>(capacity: number, sizeOf: (key: string, value: V | undefined) => number): Cache<V> {
-  const entries = new Map<string, Entry<V>>()
-  let total = 0
+  let young = new Map<string, Entry<V>>()
+  let old = new Map<string, Entry<V>>()
+  let youngBytes = 0
 
-  function drop(key: string): void {
-    const entry = entries.get(key)
-    if (entry === undefined) return
-    total -= entry.bytes
-    entries.delete(key)
+  const add = (key: string, entry: Entry<V>): void => {
+    const known = young.get(key)
+    youngBytes += entry.bytes - (known?.bytes ?? 0)
+    young.set(key, entry)
+    if (youngBytes <= capacity / 2) return
+    old = young
+    young = new Map()
+    youngBytes = 0
   }
 
   return {
     get(key) {
-      const entry = entries.get(key)
-      if (entry === undefined) return undefined
-      // A Map keeps the order of insertion: the oldest entry is the least recently used one.
-      entries.delete(key)
-      entries.set(key, entry)
+      const hit = young.get(key)
+      if (hit !== undefined) return hit
+      const entry = old.get(key)
+      if (entry !== undefined) add(key, entry)
       return entry
     },
     set(key, value) {
-      drop(key)
       const bytes = sizeOf(key, value)
+      old.delete(key)
       // One huge record must not push out everything that is hot.
-      if (bytes > capacity / 8) return
-      entries.set(key, { value, bytes })
-      total += bytes
-      for (const oldest of entries.keys()) {
-        if (total <= capacity) return
-        drop(oldest)
+      if (bytes <= capacity / 8) {
+        add(key, { value, bytes })
+        return
       }
+      const known = young.get(key)
+      if (known === undefined) return
+      youngBytes -= known.bytes
+      young.delete(key)
     },
     clear() {
-      entries.clear()
-      total = 0
+      young = new Map()
+      old = new Map()
+      youngBytes = 0
     },
   }
 }

@@ -71,9 +71,10 @@ export const expireRecord = (draft: Draft, committed: Committed, key: string, no
 
 /** Reads of committed records. */
 export const createRecords = (database: Database, committed: Committed): Records => ({
-  async get(key) {
-    await database.ready()
-    return committed.get(tables.records, key)
+  get(key) {
+    const recovery = database.ready()
+    const read = (): StoredRecord | undefined => committed.get(tables.records, key)
+    return recovery === undefined ? read() : recovery.then(read)
   },
   async *entries(prefix = '') {
     for await (const [key, { metadata }] of committed.rows(tables.records, { start: prefix })) yield [key, metadata]

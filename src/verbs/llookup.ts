@@ -1,7 +1,8 @@
 import { keyNotFound } from '../core/errors.ts'
 import { isLive } from '../core/metadata.ts'
+import type { StoredRecord } from '../core/record.ts'
 import { key, opt, seq } from '../wire/grammar.ts'
-import { data } from '../wire/reply.ts'
+import { data, type Reply } from '../wire/reply.ts'
 import { defineVerb } from './verb.ts'
 import { viewText } from './view.ts'
 
@@ -11,10 +12,13 @@ export const llookup = defineVerb({
   grammar: seq(opt('view', 'meta', 'all'), key()),
   admits: ['owner'],
   access: (p) => [{ op: 'read', key: p.key, verb: 'llookup' }],
-  async run(p, { records, clock }) {
-    const record = await records.get(p.key.text)
-    if (record === undefined || !isLive(record.metadata, clock.now())) throw keyNotFound(p.key.text)
-    return data(viewText(p.view, p.key.text, record.value, record.metadata))
+  run(p, { records, clock }) {
+    const show = (record: StoredRecord | undefined): Reply => {
+      if (record === undefined || !isLive(record.metadata, clock.now())) throw keyNotFound(p.key.text)
+      return data(viewText(p.view, p.key.text, record.value, record.metadata))
+    }
+    const record = records.get(p.key.text)
+    return record instanceof Promise ? record.then(show) : show(record)
   },
   examples: [
     'llookup:phone.wavi@alice',

@@ -54,7 +54,7 @@ test('no flipped bit of a stored value goes unseen, and no value passes for that
 test('a damaged record is an error for that record alone, reported once', async () => {
   const { store, lines } = await damaged('!records!a')
   const error = { code: 'AT0002', message: 'record a@alice is damaged', closes: false }
-  await expect(store.records.get('a@alice')).rejects.toMatchObject(error)
+  await expect(async () => store.records.get('a@alice')).rejects.toMatchObject(error)
   await expect(store.write((tx) => tx.record('a@alice'))).rejects.toMatchObject(error)
   expect((await store.records.get('b@alice'))?.value).toBe('two')
   expect((await all(store.records.entries())).map(([key]) => key)).toEqual(['b@alice'])
@@ -127,7 +127,7 @@ test('a bit that flips inside a table file gives an error, never a wrong value',
   bytes[at] = (bytes[at] ?? 0) ^ 1
   await writeFile(join(level, table), bytes)
   const again = await opened(directory)
-  const read = await Promise.allSettled(values.map((_, n) => again.records.get(`key${n}@alice`)))
+  const read = await Promise.allSettled(values.map(async (_, n) => again.records.get(`key${n}@alice`)))
   for (const [n, end] of read.entries()) {
     if (end.status === 'fulfilled') expect(end.value?.value).toBe(values[n])
     else expect(end.reason).toMatchObject({ code: 'AT0002' })

@@ -221,7 +221,7 @@ test('closing waits for changes under way; later ones are refused', async () => 
   held.next()
   expect(await writing).toBe(0)
   await closing
-  await expect(store.records.get('a@alice')).rejects.toMatchObject({ code: 'AT0002' })
+  await expect(async () => store.records.get('a@alice')).rejects.toMatchObject({ code: 'AT0002' })
   await expect(all(store.records.entries())).rejects.toMatchObject({ code: 'AT0002' })
   const again = await opened(directory)
   expect((await all(again.records.entries())).map(([key]) => key)).toEqual(['a@alice'])

@@ -123,18 +123,6 @@ describe('a blocked atSign', () => {
     expect(await owner.ask('delete:@bob:x.wavi@alice')).toMatch(/^data:\d+\n/)
     expect(await owner.ask('stats:11')).toContain('\\"total\\":0')
   })
-
-  test('does not get what already waited for it', async () => {
-    alice.routes.delete('@bob')
-    alice.routes.set('@bob', () => Promise.reject(new Error('away')))
-    await owner.ask('notify:id:waiting:@bob:x.wavi@alice:v')
-    await owner.ask('config:block:add:@bob')
-    alice.routes.set('@bob', () => bob.server.connect())
-    for (let status = ''; !status.startsWith('data:errored'); status = await owner.ask('notify:status:waiting')) {
-      alice.clock.advance(12_000)
-    }
-    expect(await (await asOwner(bob)).ask('notify:list')).toBe('data:[]\n@bob@')
-  })
 })
 
 describe('settings', () => {
