@@ -82,6 +82,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const endMonitor = (): void => {
     unsubscribe?.()
     unsubscribe = undefined
+    held = undefined
+    heldChars = 0
   }
 
   const end = (): void => {
@@ -150,8 +152,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     session = answer.session
     refusals = answer.accepted ? 0 : refusals + 1
     if (answer.text !== '') output.push(answer.text)
-    releaseHeld()
     if (monitoring && session.identity.kind !== 'owner') endMonitor()
+    releaseHeld()
     if (answer.subscribe !== undefined) {
       endMonitor()
       multiplexed = answer.subscribe.multiplexed === true
@@ -194,8 +196,9 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   stream.on('data', (chunk: Uint8Array) => {
     if (closing) return
     lastActiveAt = clock.now()
-    for (const [index, frame] of lines.push(chunk).entries()) {
-      if (isEcho(frame, index)) continue
+    let index = 0
+    for (const frame of lines.push(chunk)) {
+      if (isEcho(frame, index++)) continue
       queue.push(frame)
       queuedChars += weightOf(frame)
     }
@@ -213,6 +216,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   stream.on('close', end)
   // The greeting is one byte in a write of its own: C and Python clients block until they read exactly it.
   output.push('@')
+  output.flush()
 
   return { session: () => session, createdAt, lastActiveAt: () => lastActiveAt, close }
 }

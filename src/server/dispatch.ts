@@ -15,7 +15,7 @@ export interface Answer {
   /** Bytes to send as text, prompt included; empty when nothing is said. */
   readonly text: string
   readonly session: Session
-  readonly subscribe?: Subscription
+  readonly subscribe: Subscription | undefined
   readonly closes: boolean
   /** False when the line was refused; a stranger with many of those is sent away. */
   readonly accepted: boolean
@@ -83,9 +83,12 @@ function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   const { verb, rest } = found
   if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
   const params = parse(verb, rest)
-  for (const access of verb.access?.(params, session, ports.self) ?? []) {
-    const refusal = permits(session.identity, access)
-    if (refusal !== undefined) throw refusal
+  const wanted = verb.access?.(params, session, ports.self)
+  if (wanted !== undefined) {
+    for (const access of wanted) {
+      const refusal = permits(session.identity, access)
+      if (refusal !== undefined) throw refusal
+    }
   }
   const outcome = verb.run(params, ports, { session, signal, nested: nestedIn(gate) })
   return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
@@ -129,7 +132,7 @@ function encode(reply: Reply, session: Session, self: AtSign, monitoring: boolea
     session: next,
     closes: reply.hangUp === true || error?.closes === true,
     accepted: error === undefined,
-    ...(reply.subscribe === undefined ? {} : { subscribe: reply.subscribe }),
+    subscribe: reply.subscribe,
   }
 }
 

@@ -4,6 +4,8 @@ import { limits } from '../core/limits.ts'
 /** Bytes on their way to one client. Each message is a whole reply or notification. */
 export interface Output {
   push(message: string): void
+  /** Writes now what would leave at the end of the turn. */
+  flush(): void
   /** Bytes that were pushed and have not left yet. */
   waiting(): number
   /** Runs once everything pushed so far has left. */
@@ -82,6 +84,7 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
         })
       }
     },
+    flush: pump,
     waiting: () => waiting,
     whenFlushed(task) {
       flushTasks.push(task)

@@ -68,7 +68,8 @@ function createRunner({ nested, signal }: Call, { clock }: Ports): (command: Com
   let bytes = 0
   return async ({ id, command }) => {
     const line = command.trim()
-    if (!carried.has(nested.verbOf(line) ?? '')) return refusal(id, 'AT0003')
+    // On the wire an LF would have ended the command.
+    if (!carried.has(nested.verbOf(line) ?? '') || line.includes('\n')) return refusal(id, 'AT0003')
     // Nobody waits for the rest any more, and what comes next on the connection must not run beside it.
     if (signal.aborted || clock.now() >= deadline) return refusal(id, 'AT0023')
     if (bytes >= limits.batchReplyBytes) return refusal(id, 'AT0005')

@@ -1,6 +1,7 @@
 import { AtError } from '../core/errors.ts'
 import { seq } from '../wire/grammar.ts'
 import { promptOnly, refuse } from '../wire/reply.ts'
+import { isBlocked } from './block-list.ts'
 import { defineVerb, everyone } from './verb.ts'
 
 const outOfOrder = "You must execute a 'from:' command before you may run the pol command"
@@ -16,6 +17,10 @@ export const pol = defineVerb({
     const spent = { challenge: undefined, identity: { kind: 'anyone' } } as const
     if (ports.clock.now() > challenge.expiresAt)
       return refuse(spent, new AtError('AT0401', 'Pol Authentication Failed'))
+    // Blocked since its `from`, which had the directory to ask first.
+    if (await isBlocked(ports.records, ports.self, challenge.for)) {
+      return refuse(spent, new AtError('AT0013', 'Unable to connect'))
+    }
     try {
       await ports.federation.verifyProof(challenge.for, `${session.id}${challenge.for}`, challenge.text)
     } catch (error) {

@@ -39,10 +39,11 @@ async function writeUntilFull(client: Client, chunk: string, most: number): Prom
 describe('the bytes of a reply', () => {
   test('the greeting is one byte in a write of its own, whatever is there to be answered (page 01, section 2)', async () => {
     const { stream, writes, send, until } = recorder()
-    send('noop:0\nnoop:0\n')
-    alice.server.handle(stream, origin)
-    expect(await until('data:ok\n@data:ok\n@')).toBe('@data:ok\n@data:ok\n@')
-    expect(writes.map(String)).toEqual(['@', 'data:ok\n@data:ok\n@'])
+    send('info\nnoop:0\n')
+    // As a listener does it: outside of any promise, where Node runs what is due in another order.
+    setImmediate(() => alice.server.handle(stream, origin))
+    expect(await until('data:ok\n@')).toMatch(/^@data:\{.*\}\n@data:ok\n@$/)
+    expect(String(writes[0])).toBe('@')
     stream.destroy()
   })
 

@@ -99,6 +99,14 @@ describe('a blocked atSign', () => {
     expect(await (await raw(alice)).ask('from:@bob')).toMatch(/^data:proof:/)
   })
 
+  test('cannot prove itself once it is blocked, however that came about', async () => {
+    const claiming = await raw(alice)
+    await claiming.ask('from:@bob')
+    await owner.ask('update:private:blocklist@alice {"blockList":["@bob"]}')
+    claiming.write('pol\n')
+    expect(await claiming.closed).toBe('error:AT0013-Exception: Unable to connect\n@')
+  })
+
   test('others are not disturbed', async () => {
     const peer = await asPeer(alice, bob)
     await owner.ask('config:block:add:@carol')

@@ -24,7 +24,10 @@ test.each<[string, Record<string, unknown>]>([
 ])('%s', async (line, members) => {
   const { version, features, ...rest } = await ask(line)
   expect([version, rest]).toEqual(['1.2.3', members])
-  expect(features).toEqual(expect.arrayContaining([expect.objectContaining({ name: 'notify.eAtn', status: 'GA' })]))
+  const listed = (features as { name: string; status: string }[]).map((feature) => `${feature.name} ${feature.status}`)
+  expect(listed).toEqual([
+    ...['notify.eph GA', 'notify.eAtn GA', 'notify.multi GA', 'batch.abortOnFailure GA', 'notify.all Deprecated'],
+  ])
 })
 
 test.each([

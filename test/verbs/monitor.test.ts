@@ -301,3 +301,38 @@ test.each([
 ])('%s is a syntax error', async (line) => {
   expect(await owner.ask(line)).toMatch(/^error:AT0003-.*\n@alice@$/)
 })
+
+describe('multiplexed', () => {
+  test('holds notifications back while a command of the same connection is answered', async () => {
+    const monitor = await monitorOf('monitor:strict:multiplexed')
+    const others = await monitorOf('monitor:strict')
+    monitor.write('noop:100\n')
+    await told('behind.wavi')
+    await told('second.wavi')
+    expect(await idsOf(others, 2)).toEqual(['behind-wavi', 'second-wavi'])
+    alice.clock.advance(100)
+    expect(await monitor.line()).toBe('data:ok\n')
+    expect(await idsOf(monitor, 2)).toEqual(['behind-wavi', 'second-wavi'])
+    await told('after.wavi')
+    expect(await idOf(monitor)).toBe('after-wavi')
+  })
+
+  test('shows nothing of what was held once the login is gone', async () => {
+    const monitor = await monitorOf('monitor:strict:multiplexed')
+    monitor.write('noop:100\nfrom:@bob\n')
+    alice.clock.advance(100)
+    expect(await monitor.line()).toBe('data:ok\n')
+    expect(await monitor.line()).toMatch(/^data:proof:/)
+    await told('lost.wavi')
+    expect(await monitor.ask('noop:0')).toBe('@data:ok\n@')
+  })
+
+  test('without it they come at once', async () => {
+    const monitor = await monitorOf('monitor:strict')
+    monitor.write('noop:100\n')
+    await told('between.wavi')
+    expect(await idOf(monitor)).toBe('between-wavi')
+    alice.clock.advance(100)
+    expect(await monitor.line()).toBe('data:ok\n')
+  })
+})

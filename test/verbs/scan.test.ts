@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { limits } from '../../src/core/limits.ts'
 import {
   asEnrolled,
   asOwner,
@@ -219,4 +220,27 @@ test.each([
   'scan:@b:@c',
 ])('%s is a syntax error', async (line) => {
   expect(await ask('cram', line)).toMatch(/^error:AT0003-/)
+})
+
+test('pages count from 1 and have a size of their own; without a page the whole list comes', async () => {
+  const server = await startServer()
+  const owner = await asOwner(server)
+  const count = 2 * limits.scanPageKeys + 5
+  for (let from = 0; from < count; from += limits.batchCommands) {
+    const commands = Array.from({ length: Math.min(limits.batchCommands, count - from) }, (_, index) => ({
+      id: index,
+      command: `update:k${String(from + index).padStart(5, '0')}.page@alice v`,
+    }))
+    await owner.ask(`batch:${JSON.stringify(commands)}`)
+  }
+  const lengthOf = async (line: string): Promise<number> => {
+    const reply = await owner.ask(line)
+    return (JSON.parse(reply.slice('data:'.length, reply.indexOf('\n'))) as unknown[]).length
+  }
+  const pages = ['', ':page:0', ':page:1', ':page:2', ':page:3', ':page:4', ':page:999999999999999']
+  const keys: number[] = []
+  for (const page of pages) keys.push(await lengthOf(`scan${page} ^k`))
+  expect(keys).toEqual([count, limits.scanPageKeys, limits.scanPageKeys, limits.scanPageKeys, 5, 0, 0])
+  for (const [index, page] of pages.entries()) expect(await lengthOf(`scan:cl${page} ^k`)).toBe(keys[index])
+  expect(await owner.ask('scan:page:2 ^k')).toMatch(/^data:\["k01000\.page@alice",/)
 })

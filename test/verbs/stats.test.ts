@@ -1,5 +1,14 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { asOwner, asPeer, type Client, connectServers, raw, startServer, type TestServer } from '../support/server.ts'
+import {
+  asEnrolled,
+  asOwner,
+  asPeer,
+  type Client,
+  connectServers,
+  raw,
+  startServer,
+  type TestServer,
+} from '../support/server.ts'
 
 let alice: TestServer
 let owner: Client
@@ -60,6 +69,7 @@ test('value types are those of the reference (page 07, section 11)', async () =>
     ...{ total: 1, type: { sent: 0, received: 1 }, status: { delivered: 1, failed: 0, queued: 0 } },
     ...{ operations: { update: 1, delete: 0 }, messageType: { key: 1, text: 0 }, createdOn: alice.clock.now() },
   })
+  expect([values['12'], values['13'], values['14']]).toEqual(['{}', '{}', '{}'])
   expect(values['15']).toBe(
     '{"public:signing_publickey@alice":[0,"*"],"public:city.wavi@alice":[1,"*"],"phone.buzz@alice":[3,"-"]}',
   )
@@ -87,6 +97,63 @@ describe('a pattern', () => {
   test.each(['stats:1:x', 'stats:3,15:x', 'stats:3:['])('%s is refused', async (line) => {
     expect(await owner.ask(line)).toMatch(/^error:AT0003-.*\n@alice@$/)
   })
+})
+
+describe('visits (page 01, 9.10)', () => {
+  let server: TestServer
+  let client: Client
+  const value = async (id: number): Promise<unknown> => {
+    const reply = await client.ask(`stats:${id}`)
+    return JSON.parse(reply.slice('data: '.length, reply.indexOf('\n')))[0].value
+  }
+  beforeAll(async () => {
+    server = await startServer({ enrollments: { app: {} } })
+    const bob = await startServer({ atSign: '@bob' })
+    connectServers(server, bob)
+    client = await asOwner(server)
+    expect(await value(5)).toBe('{}')
+    const peer = await asPeer(server, bob)
+    for (const name of ['a.wavi', 'b.wavi', 'c.wavi', 'd.wavi', 'e.wavi', 'f.wavi']) {
+      await client.ask(`update:nc:@bob:${name}@alice v`)
+      for (let count = name.charCodeAt(0); count > 96; count--) await peer.ask(`lookup:${name}@alice`)
+    }
+    await client.ask('update:@bob:_hidden.wavi@alice v')
+    for (let count = 0; count < 9; count++) await peer.ask('lookup:_hidden.wavi@alice')
+    for (let count = 0; count < 9; count++) await peer.ask('lookup:missing.wavi@alice')
+  })
+
+  test('stats:5 counts who proved itself', async () => {
+    expect(Object.keys(JSON.parse(String(await value(5))))).toEqual(['@bob'])
+  })
+
+  test('stats:6 shows the five keys that were served most, hidden and missing ones left out', async () => {
+    expect(await value(6)).toBe(
+      '{"f.wavi@alice":6,"e.wavi@alice":5,"d.wavi@alice":4,"c.wavi@alice":3,"b.wavi@alice":2}',
+    )
+  })
+
+  test('stats:8 and stats:10 tell when somebody came, and when somebody logged in by pkam', async () => {
+    expect(await value(10)).toBe('Not Available')
+    server.clock.advance(1_000)
+    await asEnrolled(server, 'app')
+    expect(await value(10)).toBe('2026-01-31 10:00:01.000Z')
+    server.clock.advance(1_000)
+    await (await raw(server)).ask('from:@alice')
+    expect(await value(8)).toBe('2026-01-31 10:00:02.000Z')
+    expect(await value(10)).toBe('2026-01-31 10:00:01.000Z')
+  })
+})
+
+test('an enrollment is told of what it may read', async () => {
+  const server = await startServer({ enrollments: { app: { namespaces: { wavi: 'r' } } } })
+  const full = await asOwner(server)
+  for (const key of ['x.wavi', 'y.buzz']) await full.ask(`update:${key}@alice v`)
+  const app = await asEnrolled(server, 'app')
+  expect(await app.ask('stats:3')).toBe('data: [{"id":"3","name":"lastCommitID","value":"1"}]\n@alice@')
+  expect(await app.ask('stats:15')).toBe(
+    'data: [{"id":"15","name":"LatestCommitEntryOfEachKey","value":"{\\"public:signing_publickey@alice\\":[0,\\"*\\"],' +
+      '\\"x.wavi@alice\\":[1,\\"*\\"]}"}]\n@alice@',
+  )
 })
 
 test('an id may be named twice and in any order', async () => {
