@@ -1,5 +1,4 @@
-import type { AtSign } from '../core/at-sign.ts'
-import { parseAtSign } from '../core/at-sign.ts'
+import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Metadata, mergeMetadata } from '../core/metadata.ts'

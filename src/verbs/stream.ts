@@ -1,6 +1,5 @@
 import { invalidSyntax } from '../core/errors.ts'
-import type { Part } from '../wire/grammar.ts'
-import { seq } from '../wire/grammar.ts'
+import { type Part, seq } from '../wire/grammar.ts'
 import { defineVerb, everyone } from './verb.ts'
 
 const anything: Part<{ rest: string }> = {

@@ -179,6 +179,8 @@ const isOf = (line: string, ...names: string[]): boolean => names.includes(findV
 const mayChangeSession = (line: string): boolean => isOf(line, 'from', 'cram', 'pkam', 'pol')
 
 const mark = 'data:ok\n'
+/** The one refusal here that closes: a `from` by an atSign that an earlier line has put on the block list. */
+const blocked = 'error:AT0013-'
 
 /** Every stored key, its last change, and how many notifications there are. */
 async function dump(client: Client): Promise<string> {
@@ -204,7 +206,7 @@ describe('hostile lines', () => {
     last = line
     const reply = await client.ask(line)
     expect(reply).toMatch(/^(data:|error:AT\d{4}[-:])[^\n]*\n@([^@:\s]+@)?$/u)
-    expect((await client.ask('noop:0')).slice(0, mark.length)).toBe(mark)
+    if (!reply.startsWith(blocked)) expect((await client.ask('noop:0')).slice(0, mark.length)).toBe(mark)
     return reply
   }
 
@@ -218,10 +220,9 @@ describe('hostile lines', () => {
       const reply = await exchange(owner, line)
       if (reply.startsWith('data:')) before = ''
       if (index % 20 === 19 && before !== '') expect(await dump(observer)).toBe(before)
-      if (reply.endsWith('\n@alice@')) continue
+      if (reply.endsWith('\n@alice@') && !reply.startsWith(blocked)) continue
       // Only a line that asks for it takes the login away.
       expect([line, mayChangeSession(line)]).toEqual([line, true])
-      expect(reply).toMatch(/\n@$/)
       owner.leave()
       owner = await asOwner(alice)
     }
