@@ -58,6 +58,20 @@ export async function deviceCertificate(config: Config, clock: Clock): Promise<D
 
 const retryKeysMs = 5_000
 
+/** Waits, or stops waiting when the signal says so. */
+const pause = (ms: number, clock: Clock, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve()
+      return
+    }
+    const cancel = clock.after(ms, resolve)
+    signal.addEventListener('abort', () => {
+      cancel()
+      resolve()
+    })
+  })
+
 /** The keys the bridge logs in with, as soon as somebody has activated the atSign. */
 async function awaitKeys(
   config: Config,
@@ -73,13 +87,7 @@ async function awaitKeys(
       if (!told)
         log('warn', 'the bridge waits for its keys: run `atedge activate`', { file: config.bridge.keys, ...why })
     }
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(retryKeysMs, resolve)
-      signal.addEventListener('abort', () => {
-        cancel()
-        resolve()
-      })
-    })
+    await pause(retryKeysMs, clock, signal)
   }
   return undefined
 }
@@ -182,23 +190,29 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
   }
 }
 
-/** Runs the bridge from the moment the keys are there; a bridge that cannot start is told in the log. */
+const retryBridgeMs = 5_000
+
+/** Runs the bridge from the moment the keys are there; one that cannot start (a busy port, a missing file) is tried again. */
 function followWithBridge(server: AtServer, options: DeviceOptions): { port: () => number | undefined; close: Close } {
+  const { config, clock, log } = options
   const stop = new AbortController()
   let running: Awaited<ReturnType<typeof startDeviceBridge>> | undefined
+  const start = async (): Promise<void> => {
+    const keys = await awaitKeys(config, options, stop.signal)
+    if (keys !== undefined) running = await startDeviceBridge(server, keys, options)
+  }
   const starting = (async () => {
-    const keys = await awaitKeys(options.config, options, stop.signal)
-    if (keys === undefined) return
-    running = await startDeviceBridge(server, keys, options)
-    if (stop.signal.aborted) await running.close()
-  })().catch((error: Error) => options.log('error', 'the bridge could not start', { reason: error.message }))
+    while (running === undefined && !stop.signal.aborted) {
+      await start().catch((error: Error) => log('error', 'the bridge could not start', { reason: error.message }))
+      if (running === undefined) await pause(retryBridgeMs, clock, stop.signal)
+    }
+  })()
   return {
     port: () => running?.bridge.port,
     async close() {
       stop.abort()
-      const wasRunning = running
-      await wasRunning?.close()
       await starting
+      await running?.close()
     },
   }
 }

@@ -56,7 +56,7 @@ export interface IngressParts {
 }
 
 // Errors that the same command gets every time: redelivery would only stop the sensor for ever.
-const hopeless: ReadonlySet<ErrorCode> = new Set(['AT0003', 'AT0016', 'AT0022'])
+const hopeless: ReadonlySet<ErrorCode> = new Set(['AT0003', 'AT0009', 'AT0016', 'AT0022', 'AT0032'])
 
 export function createIngress({ mapping, client, clock, log, autoNotify }: IngressParts): Ingress {
   const counters = { received: 0, ignored: 0, committed: 0, suppressed: 0, refused: 0, failed: 0 }

@@ -36,11 +36,6 @@ const refreshMs = 3_600_000
 /** A recipient that was out of reach is asked for its public key again after this many milliseconds. */
 const retryMs = 60_000
 
-/** Errors that say that a public key cannot be had now: no peer, no directory, or nobody activated there yet. */
-const outOfReach: ReadonlySet<string> = new Set([
-  ...['AT0004', 'AT0006', 'AT0007', 'AT0008', 'AT0012', 'AT0015', 'AT0021', 'AT0023', 'AT0024'],
-])
-
 /**
  * @param request sends a command line whose repetition changes nothing
  * @param now milliseconds since the epoch
@@ -103,13 +98,15 @@ export function createPairKeys(
     const aesKey = (await readOwn(recipient)) ?? (await createOwn(recipient))
     const theirCopy = await read(`llookup:${recipient}:shared_key${self}`)
     let publicKey: string
+    let sharedKeyEnc: string
     try {
       publicKey = await publicKeyOf(recipient)
+      sharedKeyEnc = wrapForOther(recipient, publicKey, aesKey)
     } catch (error) {
-      if (unreachable === 'refuse' || !(error instanceof AtError) || !outOfReach.has(error.code)) throw error
+      // Whatever the recipient's server says or fails to say, it must not keep a device from storing its own records.
+      if (unreachable === 'refuse' || !(error instanceof AtError)) throw error
       return { aesKey, inline: undefined, until: now() + retryMs }
     }
-    const sharedKeyEnc = wrapForOther(recipient, publicKey, aesKey)
     if (theirCopy === undefined) {
       await write(`update:ttr:${copySeconds}:isEncrypted:false:${recipient}:shared_key${self} ${sharedKeyEnc}`)
     }

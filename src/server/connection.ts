@@ -117,15 +117,17 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
 
   const sendNotification = (line: string): void => {
     if (closing) return
+    // Judged before the line is added: one that is longer than the bound by itself still goes to a client that reads.
+    if (output.waiting() + heldChars > limits.monitorBacklogBytes) {
+      log('warn', 'a monitor does not read; its connection is closed', { session: session.id })
+      end()
+      return
+    }
     lastActiveAt = clock.now()
     if (held !== undefined && multiplexed) {
       held.push(line)
       heldChars += line.length
     } else output.push(line)
-    if (output.waiting() + heldChars > limits.monitorBacklogBytes) {
-      log('warn', 'a monitor does not read; its connection is closed', { session: session.id })
-      end()
-    }
   }
 
   const releaseHeld = (): void => {

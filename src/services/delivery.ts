@@ -113,6 +113,8 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
   const { self, clock, log, store, peers, ephemeral } = options
   const random = options.random ?? Math.random
   const lanes = new Map<AtSign, Lane>()
+  /** Recipients whose full outbox was logged; forgotten when they take notices again. */
+  const told = new Set<AtSign>()
   let closed = false
 
   const settle = async (notification: Notification, status: NotificationStatus): Promise<void> => {
@@ -306,7 +308,17 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
       const blocked = parseBlockList((await tx.record(blockListKey(self).text))?.value).includes(recipient)
       const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType: 'key' } as const
       if (permitsExchange({ ...exchange, blocked }) !== undefined) return
-      await tx.enqueue(noticeOf(key, recipient, notice))
+      try {
+        await tx.enqueue(noticeOf(key, recipient, notice))
+      } catch (error) {
+        // The record itself is kept: a reader that stays away must not stop the sensors.
+        if (!(error instanceof AtError && error.code === 'AT0006')) throw error
+        if (!told.has(recipient))
+          log('warn', 'records are stored without a notice', { recipient, reason: error.message })
+        told.add(recipient)
+        return
+      }
+      told.delete(recipient)
       tx.onCommit(() => wake(recipient))
     },
     async start() {

@@ -211,7 +211,7 @@ describe('put', () => {
     expect(await client.put('@bob:a.wavi', '1')).toBe(7)
   })
 
-  it.each(['AT0007-Secondary server not found', 'AT0021-Unable to connect', 'AT0015-key not found'])(
+  it.each(['AT0007-Secondary server not found', 'AT0021-Unable to connect', 'AT0015-key not found', 'AT0011-Whatever'])(
     'writes for a recipient out of reach (%s) when told to, and hands over the key once it can',
     async (error) => {
       const table: Record<string, string> = {
