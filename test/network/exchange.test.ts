@@ -130,7 +130,7 @@ async function fillOutbox({ directory, atSign }: Member): Promise<void> {
 }
 
 describe('a recipient whose outbox is full', () => {
-  it('is named, nothing of the change is stored, and other recipients are served', async () => {
+  it('is named to who notifies it, records for it are kept, and other recipients are served', async () => {
     network = await startTestNetwork(['@alice', '@bob'])
     const alice = network.member('@alice')
     await network.script('@carol').then((carol) => carol.close())
@@ -143,9 +143,12 @@ describe('a recipient whose outbox is full', () => {
       'error:AT0006-Outbound connection limit exceeded : 10000 notifications are waiting for @carol already\n@alice@'
     const before = await owner.ask('stats:3')
     expect(await owner.ask('notify:@carol:n.wavi@alice:v')).toBe(full)
-    expect(await owner.ask('update:@carol:n.wavi@alice v')).toBe(full)
-    expect(await owner.ask('llookup:@carol:n.wavi@alice')).toContain('error:AT0015')
     expect(await owner.ask('stats:3')).toBe(before)
+    expect(await owner.ask('update:@carol:n.wavi@alice v')).toMatch(/^data:\d+\n@alice@$/)
+    expect(await owner.ask('llookup:@carol:n.wavi@alice')).toBe('data:v\n@alice@')
+    expect(alice.logs).toContainEqual(
+      expect.objectContaining({ level: 'warn', details: expect.objectContaining({ recipient: '@carol' }) }),
+    )
     await owner.ask('notify:@bob:n.wavi@alice:for bob')
     expect(await monitor.values(1)).toEqual(['for bob'])
   })
