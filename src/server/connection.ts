@@ -7,6 +7,7 @@ import { newSessionId } from '../crypto/challenge.ts'
 import type { FeedSource } from '../services/feed.ts'
 import { type Frame, lineSplitter } from '../wire/framing.ts'
 import type { Answer, Gate } from './dispatch.ts'
+import { createInOrder } from './in-order.ts'
 import { createOutput } from './output.ts'
 
 /** One client, from greeting to close. */
@@ -28,13 +29,22 @@ export interface ConnectionOptions {
   readonly onClose: () => void
 }
 
+/** An answer and whether the connection was a monitor when its command came. */
+interface Taken {
+  readonly answer: Answer
+  readonly monitoring: boolean
+  /** Characters of the command. */
+  readonly weight: number
+}
+
 const weightOf = (frame: Frame): number => (frame.kind === 'line' ? frame.text.length : 0)
 
 const isStranger = (session: Session): boolean => session.identity.kind === 'anyone'
 
 /**
- * Serves the atProtocol on any duplex stream: TLS sockets and in-process pairs alike. Lines are answered one at a time,
- * strictly in order; reading stops while the client leaves its answers unread.
+ * Serves the atProtocol on any duplex stream: TLS sockets and in-process pairs alike. Lines are answered strictly in
+ * order and one at a time, except that writes which follow each other share a flash write. Reading stops while the
+ * client leaves its answers unread.
  */
 export function openConnection(stream: Duplex, options: ConnectionOptions): Connection {
   const { gate, feed, clock, log } = options
@@ -52,8 +62,12 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   let lastActiveAt = createdAt
   let queue: Frame[] = []
   let queuedChars = 0
+  /** Characters of the commands that were started and not answered yet. */
+  let charsUnderWay = 0
   let running = false
   let closing = false
+  /** An answer was the last one. */
+  let hungUp = false
   /** The client has said all it will say; what it asked is still answered. */
   let finished = false
   let refusals = 0
@@ -93,6 +107,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     endMonitor()
     cancelLinger?.()
     queue = []
+    answers.clear()
     stream.destroy()
     options.onClose()
   }
@@ -111,8 +126,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (closing) return
     closing = true
     queue = []
-    // The command under way is still answered.
-    if (!running) flushAndEnd()
+    // What is under way is still answered.
+    if (!running && answers.waiting() === 0) flushAndEnd()
   }
 
   const sendNotification = (line: string): void => {
@@ -136,18 +151,9 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     heldChars = 0
   }
 
-  /** @returns a promise only for a line that has to wait */
-  const take = (frame: Frame): Promise<void> | undefined => {
-    const monitoring = unsubscribe !== undefined
-    held = []
-    const answer = gate(session, frame, { signal: gone.signal, monitoring })
-    if (answer instanceof Promise) return answer.then((waited) => conclude(waited, monitoring))
-    conclude(answer, monitoring)
-    return undefined
-  }
-
-  const conclude = (answer: Answer, monitoring: boolean): void => {
-    if (gone.signal.aborted) return
+  const conclude = ({ answer, monitoring, weight }: Taken): void => {
+    charsUnderWay -= weight
+    if (gone.signal.aborted || hungUp) return
     if (isStranger(session) !== isStranger(answer.session)) {
       lines.setLimit(isStranger(answer.session) ? limits.openLineBytes : limits.lineBytes)
     }
@@ -161,7 +167,37 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
       multiplexed = answer.subscribe.multiplexed === true
       unsubscribe = feed.subscribe(answer.subscribe, session.identity, sendNotification)
     }
-    if (answer.closes || (isStranger(session) && refusals >= limits.strangerErrors)) close()
+    hungUp = answer.closes || (isStranger(session) && refusals >= limits.strangerErrors)
+    if (hungUp) close()
+  }
+
+  const answers = createInOrder(conclude, () => {
+    if (running) return
+    if (closing) rest()
+    else void drain()
+  })
+
+  /** Whether a line has to wait for the answers to those before it. */
+  const mustWait = (frame: Frame): boolean =>
+    answers.waiting() > 0 &&
+    (answers.waiting() >= limits.overlappingCommands || charsUnderWay >= limits.pipelinedChars || !gate.overlaps(frame))
+
+  /** @returns a promise until the next line may be looked at, undefined when it may be at once */
+  const take = (frame: Frame): Promise<unknown> | undefined => {
+    const monitoring = unsubscribe !== undefined
+    const weight = weightOf(frame)
+    queuedChars -= weight
+    charsUnderWay += weight
+    if (multiplexed) held = []
+    const outcome = gate.answer(session, frame, { signal: gone.signal, monitoring })
+    if (!('later' in outcome)) {
+      answers.add({ answer: outcome, monitoring, weight })
+      return undefined
+    }
+    const later = outcome.later.then((answer) => ({ answer, monitoring, weight }))
+    answers.add(later)
+    // A monitor hears nothing between a command and its reply, so that many replies under way would keep it silent.
+    return monitoring || outcome.staged === undefined ? later : outcome.staged
   }
 
   /** Answers what is queued, as long as the client reads; what is left waits until the output has drained. */
@@ -171,9 +207,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     let taken = 0
     while (!closing && output.waiting() <= limits.unsentBytes) {
       const frame = queue[taken]
-      if (frame === undefined) break
+      if (frame === undefined || mustWait(frame)) break
       taken++
-      queuedChars -= weightOf(frame)
       const waiting = take(frame)
       if (waiting !== undefined) await waiting
       if (taken === queue.length) {
@@ -182,13 +217,16 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
       }
     }
     running = false
-    if (closing) {
-      flushAndEnd()
-      return
-    }
     if (taken > 0) queue = queue.slice(taken)
-    if (queue.length > 0) return
-    if (finished) close()
+    rest()
+  }
+
+  /** Nothing can be taken now. */
+  const rest = (): void => {
+    if (closing) {
+      if (answers.waiting() === 0) flushAndEnd()
+    } else if (queue.length > 0) return
+    else if (finished && answers.waiting() === 0) close()
     else resumeReading()
   }
 
@@ -209,7 +247,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   })
   stream.on('end', () => {
     finished = true
-    if (!running && queue.length === 0) close()
+    if (!running && queue.length === 0 && answers.waiting() === 0) close()
   })
   stream.on('error', (error) => {
     log('debug', 'connection lost', { session: session.id, reason: error.message })

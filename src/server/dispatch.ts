@@ -21,8 +21,21 @@ export interface Answer {
   readonly accepted: boolean
 }
 
-/** Judges and runs one line; never throws. A line that waits for nothing is answered at once, without a promise. */
-export type Gate = (session: Session, frame: Frame, context: GateContext) => Answer | Promise<Answer>
+/** The answer to a line that has to wait for something. */
+export interface Later {
+  /** Never rejects. */
+  readonly later: Promise<Answer>
+  /** Resolves when the change of this line has its place in the order of changes; undefined for a line that overlaps with none. */
+  readonly staged: Promise<void> | undefined
+}
+
+/** The one way from a line to its answer. */
+export interface Gate {
+  /** Judges and runs one line; never throws. A line that waits for nothing is answered at once. */
+  answer(session: Session, frame: Frame, context: GateContext): Answer | Later
+  /** Whether a line may be started while earlier ones that may as well still wait for their commit. */
+  overlaps(frame: Frame): boolean
+}
 
 /** What the gate needs to know of the connection. */
 export interface GateContext {
@@ -71,9 +84,27 @@ function asAtError(error: unknown, log: Log): AtError {
 /** What every line of one connection is judged and run with. */
 interface Gatekeeping {
   readonly ports: Ports
+  /** Filled by a verb that overlaps: resolves as soon as its change has its place in the order of changes. */
+  readonly staging: { staged?: Promise<void> }
   readonly log: Log
   readonly session: Session
   readonly signal: AbortSignal
+}
+
+/** The same ports, with word of when a change was staged. */
+function announcing(ports: Ports, staging: Gatekeeping['staging']): Ports {
+  let announce = (): void => {}
+  staging.staged = new Promise((resolve) => {
+    announce = resolve
+  })
+  return {
+    ...ports,
+    write(change) {
+      const written = ports.write(change)
+      announce()
+      return written
+    },
+  }
 }
 
 function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
@@ -90,7 +121,8 @@ function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
       if (refusal !== undefined) throw refusal
     }
   }
-  const outcome = verb.run(params, ports, { session, signal, nested: nestedIn(gate) })
+  const own = verb.overlaps === true ? announcing(ports, gate.staging) : ports
+  const outcome = verb.run(params, own, { session, signal, nested: nestedIn(gate) })
   return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
 }
 
@@ -108,7 +140,7 @@ function settled(work: () => Reply | Promise<Reply>, log: Log): Reply | Promise<
 /** The same gate once more, for a line inside a `batch`. */
 const nestedIn = (gate: Gatekeeping): Nested => ({
   verbOf: (line) => findVerb(line)?.verb.name,
-  run: async (line) => settled(() => answerText(line, gate), gate.log),
+  run: async (line) => settled(() => answerText(line, { ...gate, staging: {} }), gate.log),
 })
 
 function answerFrame(frame: Frame, gate: Gatekeeping): Reply | Promise<Reply> {
@@ -149,12 +181,20 @@ export function createGate(ports: Ports, log: Log): Gate {
       ...(error === undefined ? {} : { code: error.code }),
     })
   }
-  return (session, frame, { signal, monitoring }) => {
-    const conclude = (reply: Reply): Answer => {
-      note(session, frame, reply)
-      return encode(reply, session, ports.self, monitoring)
-    }
-    const outcome = settled(() => answerFrame(frame, { ports, log, session, signal }), log)
-    return outcome instanceof Promise ? outcome.then(conclude) : conclude(outcome)
+  return {
+    overlaps: (frame) => frame.kind === 'line' && findVerb(frame.text)?.verb.overlaps === true,
+    answer(session, frame, { signal, monitoring }) {
+      const conclude = (reply: Reply): Answer => {
+        note(session, frame, reply)
+        return encode(reply, session, ports.self, monitoring)
+      }
+      const gate: Gatekeeping = { ports, staging: {}, log, session, signal }
+      const outcome = settled(() => answerFrame(frame, gate), log)
+      if (!(outcome instanceof Promise)) return conclude(outcome)
+      const later = outcome.then(conclude)
+      const { staged } = gate.staging
+      // A refusal before the change is staged ends the wait as well.
+      return { later, staged: staged && Promise.race([staged, later.then(() => {})]) }
+    },
   }
 }

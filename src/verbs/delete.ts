@@ -42,6 +42,7 @@ export const deleteVerb = defineVerb({
     key('optional'),
   ),
   admits: ['owner'],
+  overlaps: true,
   access: (p) => [{ op: 'write', key: p.key, verb: 'delete' }],
   async run(p, ports) {
     checkDeletable(p.key, ports)

@@ -163,6 +163,7 @@ export const notify = defineVerb({
   summary: 'Send a notification to another atSign, or receive one from its server.',
   grammar,
   admits: ['owner', 'peer'],
+  overlaps: true,
   access: (p, session, self) => accessToNotify(p, p.subject, p.subject.to ?? 'public', session, self),
   async run(p, ports, { session }) {
     const { identity } = session

@@ -8,6 +8,7 @@ export const updateMeta = defineVerb({
   summary: 'Change the metadata of a record and leave its value alone.',
   grammar: seq(flag('nc'), key(), metadata),
   admits: ['owner'],
+  overlaps: true,
   access: (p) => [{ op: 'write', key: p.key, verb: 'update' }],
   async run(p, ports) {
     checkWritable(p.key, ports.self)

@@ -47,6 +47,7 @@ export const update = defineVerb({
   summary: 'Store a value under a key; a record shared with another atSign is also announced to it.',
   grammar,
   admits: ['owner'],
+  overlaps: true,
   access: (p) => [{ op: 'write', key: p.key, verb: 'update' }],
   async run(p, ports) {
     if (p.key.text === 'privatekey:at_pkam_publickey') {

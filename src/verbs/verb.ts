@@ -145,6 +145,11 @@ export interface Verb<P> {
   /** Keys it wants to touch, judged by `permits` after parsing. */
   access?(params: NoInfer<P>, session: Session, self: AtSign): readonly Access[]
   run(params: NoInfer<P>, ports: Ports, call: Call): Promise<Reply> | Reply
+  /**
+   * Whether the next command that says so too may be started once this one's change is staged, before its commit: it
+   * makes one change through `write`, and its answer leaves the session as it is.
+   */
+  readonly overlaps?: true
   /** Whole command lines; parsed, formatted and fuzzed by the suite. The first is shown in usage texts. */
   readonly examples: readonly string[]
 }
