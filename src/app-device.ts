@@ -3,6 +3,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { type AtServer, createAtServer, listenFor } from './app.ts'
+import { type Reloads, reloadAll, startControl } from './app-control.ts'
+import { readStatus, type StatusSections } from './app-status.ts'
 import { type Bridge, startBridge } from './bridge/bridge.ts'
 import { connectAtClient } from './client/client.ts'
 import type { Config } from './config/load.ts'
@@ -17,6 +19,7 @@ import { dialTls } from './net/dial.ts'
 import { listenTcp } from './net/listen-tcp.ts'
 import { clientContext } from './net/tls-context.ts'
 import { ensureAuthority, ensureCertificate } from './provision/files.ts'
+import type { ControlCommands } from './server/control.ts'
 
 /** A device at work: its atServer, and the bridge, directory and host readings that its configuration asks for. */
 export interface Device {
@@ -181,6 +184,15 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     })
     closers.push(await listenFor(server, { ...config.listen, ...context, log }))
     log('info', 'atServer listens', { atSign: config.atSign, port: config.listen.port })
+    // What `atedge status` shows besides the atServer's own numbers: one line a part, `disk: () => disk.status(),`.
+    const sections: StatusSections = {}
+    // What `atedge reload` reads anew: one line a part, `certificates: () => certificates.read(),`.
+    const reloads: Reloads = {}
+    const commands: ControlCommands = {
+      status: () => readStatus({ server, version, clock, chain: () => chain }, sections),
+      reload: () => reloadAll(reloads),
+    }
+    closers.push(await startControl({ path: config.control.path, commands, clock, log }))
     const bridge = config.bridge.enabled ? followWithBridge(server, options) : undefined
     if (bridge !== undefined) closers.push(bridge.close)
     return { server, brokerPort: () => bridge?.port(), close }

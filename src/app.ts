@@ -22,7 +22,7 @@ import { createPeers } from './services/peers.ts'
 import { createProofs } from './services/proofs.ts'
 import { createRemote, type KeyRefresh } from './services/remote.ts'
 import { ensureSigningKeys } from './services/signing-keys.ts'
-import { createStats } from './services/stats.ts'
+import { createStats, summarize } from './services/stats.ts'
 import { startSweep } from './services/sweep.ts'
 import { createVisits } from './services/visits.ts'
 import { openStore, type StoreSeams } from './store/store.ts'
@@ -49,6 +49,17 @@ export interface AtServerOptions {
   readonly maxConnections?: number
 }
 
+/** How an atServer is. Milliseconds and bytes. */
+export interface AtServerStatus {
+  readonly activated: boolean
+  readonly uptimeMs: number
+  /** Open connections: to this server by who stands behind them, and from it to others. */
+  readonly connections: Readonly<Record<'total' | 'self' | 'other' | 'anon' | 'outbound', number>>
+  /** -1 while nothing was written. */
+  readonly lastCommitId: number
+  readonly storeBytes: number
+}
+
 /** The atServer of one atSign. Several live side by side in one process. */
 export interface AtServer {
   readonly atSign: AtSign
@@ -57,6 +68,8 @@ export interface AtServer {
   /** Opens a connection from inside the process; it passes the same gate as one over TLS. */
   connect(): Duplex
   activated(): Promise<boolean>
+  /** Numbers for the people who run it. */
+  status(): Promise<AtServerStatus>
   /** The CRAM secret of an atSign that is not activated yet, made on first use; undefined once it is activated. */
   cramSecret(): Promise<string | undefined>
   /** Stops taking commands, waits for changes under way, closes the store. */
@@ -127,13 +140,14 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs })
   const remote = createRemote({ self, clock, store, peers })
   const { version } = options
+  const startedAt = clock.now()
   const inbound = () => server.connections()
   const metric = createStats({
     ...{ self, version, store, notifications, visits, inbound },
     ...{ now: () => clock.now(), outbound: () => peers.count() },
   })
   const ports: Ports = {
-    ...{ self, version, clock, startedAt: clock.now(), remote, federation, feed, outgoing, metric, notificationMs },
+    ...{ self, version, clock, startedAt, remote, federation, feed, outgoing, metric, notificationMs },
     records: store.records,
     commits: store.commits,
     ...{ notifications, ephemeral, visits },
@@ -165,6 +179,15 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
       return near
     },
     activated,
+    async status() {
+      return {
+        activated: await activated(),
+        uptimeMs: clock.now() - startedAt,
+        connections: { ...summarize(inbound()), outbound: peers.count() },
+        lastCommitId: lastCommitId(),
+        storeBytes: await store.size(),
+      }
+    },
     cramSecret() {
       return store.write(async (tx) => {
         const known = await tx.secret(cramSecretName)

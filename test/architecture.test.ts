@@ -27,7 +27,7 @@ const arrows: Record<string, readonly string[]> = {
 
 /** What may be imported from these places alone, however the arrows point. */
 const onlyFrom: readonly (readonly [what: RegExp, places: RegExp])[] = [
-  [/^net\//, /^(?:net\/|app|client\/|directory\/|services\/peers\.ts)/],
+  [/^net\//, /^(?:net\/|app|client\/|directory\/|services\/peers\.ts|cli\/control\.ts)/],
   [/^crypto\/(?:cipher|keys-file)\.ts$/, /^(?!verbs\/|server\/|services\/|store\/)/],
   [/^(?:node:(?:net|tls|https?|http2)|ws)$/, /^net\//],
   [/^(?:level|classic-level|abstract-level)$/, /^store\//],

@@ -8,6 +8,7 @@ import { addNetworkCommand } from './network.ts'
 import { addNotificationCommands } from './notifications.ts'
 import { addPkamCommand } from './pkam.ts'
 import { addRecordCommands } from './records.ts'
+import { addReloadCommand } from './reload.ts'
 import { addStatusCommand } from './status.ts'
 
 const usageStatus = 2
@@ -35,6 +36,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   addRecordCommands(program, io)
   addNotificationCommands(program, io)
   addStatusCommand(program, io)
+  addReloadCommand(program, io)
   addPkamCommand(program, io)
   configureAll(program, io)
   try {

@@ -1,10 +1,11 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import * as v from 'valibot'
 import { bareName } from '../core/at-sign.ts'
 import { fromEnvironment, fromFlags, type Override } from './env.ts'
-import { type Config, defaults, type Finding, filePaths, impossible, settings } from './schema.ts'
+import { type Config, defaults, type Finding, filePaths, impossible, settings, standardDataDir } from './schema.ts'
 import { readSource, type Source } from './source.ts'
 
 export type { Config, Finding } from './schema.ts'
@@ -99,8 +100,17 @@ function assemble({ text, file, overrides, problems, check, underSystemd }: Part
 function complete(given: v.InferOutput<typeof settings>, underSystemd: boolean): Config {
   const { atSign, dataDir, bridge } = given
   const keys = bridge.keys ?? join(dataDir, 'keys', `@${bareName(atSign)}_key.atKeys`)
-  return { ...given, bridge: { ...bridge, keys }, underSystemd }
+  const path = given.control.path ?? controlPath(dataDir)
+  return { ...given, bridge: { ...bridge, keys }, control: { path }, underSystemd }
 }
+
+const runtimeFolder = '/run/atedge'
+
+/** The system's own device has its socket where systemd makes a folder for it; every other one beside its data. */
+const controlPath = (dataDir: string): string =>
+  dataDir === standardDataDir && existsSync(runtimeFolder)
+    ? join(runtimeFolder, 'control.sock')
+    : join(dataDir, 'control', 'control.sock')
 
 const toFinding = (issue: v.BaseIssue<unknown>): Finding => ({
   path: (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key))),

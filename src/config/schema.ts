@@ -2,13 +2,16 @@ import * as v from 'valibot'
 import { limits } from '../core/limits.ts'
 import * as is from './leaf.ts'
 
+/** Folder of the device that the system runs. */
+export const standardDataDir = '/var/lib/atedge'
+
 /**
  * Every setting with its default, spelled as in the file; `undefined` marks settings without one.
  * The environment and the flags know the settings by the paths of this tree.
  */
 export const defaults = (hostname: string) => ({
   atSign: undefined,
-  dataDir: '/var/lib/atedge',
+  dataDir: standardDataDir,
   // Dual stack: the unspecified IPv6 address takes IPv4 connections too.
   listen: { host: '::', port: 6464 },
   host: hostname,
@@ -25,6 +28,7 @@ export const defaults = (hostname: string) => ({
     rules: [],
   },
   health: { enabled: true, interval: '1m', topic: 'atedge/host', recipients: ['self'] },
+  control: { path: undefined },
   log: { level: 'info' },
 })
 
@@ -36,6 +40,7 @@ export const filePaths: readonly string[] = [
   'certificates.ca',
   'bridge.keys',
   'bridge.broker.passwordFile',
+  'control.path',
 ]
 
 const mostRules = 1_000
@@ -117,6 +122,7 @@ export const settings = is.section({
     topic,
     recipients,
   }),
+  control: is.section({ path: optional(file) }),
   log: is.section({ level: is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent') }),
 })
 
@@ -126,8 +132,9 @@ type Settings = v.InferOutput<typeof settings>
  * A whole configuration: every default filled in, durations in milliseconds, `ttr` in seconds (-1 for ever),
  * files and folders as absolute paths.
  */
-export interface Config extends Omit<Settings, 'bridge'> {
+export interface Config extends Omit<Settings, 'bridge' | 'control'> {
   readonly bridge: Settings['bridge'] & { readonly keys: string }
+  readonly control: { readonly path: string }
   /** Output goes to the journal of systemd, which stamps lines by itself. Told by the environment alone. */
   readonly underSystemd: boolean
 }

@@ -97,6 +97,16 @@ export const limits = {
   webSocketMessageBytes: 1_048_576,
   /** Time between pings on a WebSocket; one unanswered ends it. */
   webSocketPingMs: 60_000,
+  /** Request line on the control socket: a command with its arguments. */
+  controlLineBytes: 65_536,
+  /** Connections on the control socket; several commands and a running backup side by side. */
+  controlConnections: 16,
+  /** A control connection must bring its request line in this time: a command writes it at once. */
+  controlRequestMs: 5_000,
+  /** Bytes of one piece of a stream on the control socket, before base64. */
+  controlPieceBytes: 65_536,
+  /** Longest answer line that a control client takes: a long list as JSON. */
+  controlAnswerBytes: 33_554_432,
   /** Longest client pattern in characters. */
   patternLength: 512,
 } as const

@@ -18,7 +18,10 @@ export interface ConnectionSummary {
 
 const groups = { owner: 'self', peer: 'other', anyone: 'anon' } as const
 
-function summary(connections: readonly ConnectionSummary[]): Record<string, number> {
+/** Connections by who stands behind them. */
+export function summarize(
+  connections: readonly ConnectionSummary[],
+): Record<'total' | (typeof groups)[keyof typeof groups], number> {
   const counts = { total: connections.length, self: 0, other: 0, anon: 0 }
   for (const { identity } of connections) counts[groups[identity.kind]]++
   return counts
@@ -113,7 +116,7 @@ export function createStats(sources: {
     13: ['AccessLogCompactionStats', noCompaction],
     14: ['NotificationCompactionStats', noCompaction],
     15: ['LatestCommitEntryOfEachKey', (who, pattern) => latestEntries(store, who, pattern)],
-    16: ['activeInboundConnectionsSummary', () => summary(inbound())],
+    16: ['activeInboundConnectionsSummary', () => summarize(inbound())],
     17: ['activeInboundConnectionsDetailed', () => detailed(inbound(), self)],
   }
   return async (id, who, pattern) => {

@@ -26,6 +26,7 @@ const commands = [
     'monitor',
     'status',
     'pkam',
+    'reload',
   ],
 ]
 

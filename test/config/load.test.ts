@@ -56,6 +56,7 @@ describe('a configuration', () => {
         rules: [],
       },
       health: { enabled: true, interval: 60_000, topic: 'atedge/host', recipients: ['self'] },
+      control: { path: '/var/lib/atedge/control/control.sock' },
       log: { level: 'info' },
       underSystemd: false,
     })
