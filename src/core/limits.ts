@@ -107,6 +107,15 @@ export const limits = {
   controlPieceBytes: 65_536,
   /** Longest answer line that a control client takes: a long list as JSON. */
   controlAnswerBytes: 33_554_432,
+  /** First line of a snapshot: it names an atSign and a few numbers. */
+  snapshotHeaderBytes: 1_024,
+  /** One block of a snapshot: larger than the largest value, which is a command with its metadata. */
+  snapshotBlockBytes: 16_777_216,
+  /**
+   * Commit ids left out after a restore. What was issued after the snapshot was taken is not known any more and must not
+   * be issued again (page 04, section 1): three years at 10,000 changes a second, and 9,000 restores before 2^53.
+   */
+  restoreCommitGap: 1_000_000_000_000,
   /** Longest client pattern in characters. */
   patternLength: 512,
 } as const

@@ -127,6 +127,11 @@ export interface Store {
   damaged(): number
   /** Bytes of the database directory. */
   size(): Promise<number>
+  /**
+   * Everything that is committed at one moment, as a stream that can be kept, carried away and restored. Changes go on
+   * meanwhile. @throws AtError AT0002 when the database cannot be read to its end
+   */
+  snapshot(): AsyncIterable<Uint8Array>
   /** Waits for changes under way, then closes. Later calls fail. */
   close(): Promise<void>
 }

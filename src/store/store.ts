@@ -13,6 +13,7 @@ import { createNotifications } from './notifications.ts'
 import { openOwn } from './open.ts'
 import { createOutbox } from './outbox.ts'
 import { createRecords } from './records.ts'
+import { writeSnapshot } from './snapshot.ts'
 import { nextExpiry, sweep } from './sweep.ts'
 import { createTransaction } from './transaction.ts'
 import { createWriter } from './writer.ts'
@@ -96,6 +97,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     sweep: (now) => sweep(database, committed, writer, now),
     nextExpiry: () => nextExpiry(database),
     size: () => database.size(),
+    snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
     damaged: () => committed.damaged(),
     async close() {
       await writer.close()

@@ -1,0 +1,238 @@
+import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import type { AtSign } from '../core/at-sign.ts'
+import { limits } from '../core/limits.ts'
+import { StoreRefusal } from './refusal.ts'
+
+// A snapshot as bytes, readable without LevelDB:
+//
+//   atedge snapshot <version> <CRC-32 of what follows, hex> <JSON of SnapshotHeader> LF
+//   blocks: length (4 bytes, big-endian, not 0), then rows: length of key, length of value (4 bytes each), key, value
+//   0 (4 bytes), length of the end (4 bytes), JSON of SnapshotEnd, SHA-256 of every byte before it (32 bytes)
+//
+// Rows come in the order of their keys and are the bytes of the database, their own checksums included.
+
+/** Version of this format. */
+export const snapshotVersion = 1
+
+/** What a snapshot says about itself. */
+export interface SnapshotHeader {
+  readonly atSign: AtSign
+  /** Format of the store. */
+  readonly format: number
+  /** Milliseconds since the epoch by the device's clock. */
+  readonly time: number
+  /** Highest commit id issued by then, -1 for none. */
+  readonly lastCommitId: number
+}
+
+/** What it held, known at its end. */
+export interface SnapshotEnd {
+  readonly rows: number
+  /** Rows that were damaged in the store already; they are copied as they were. */
+  readonly damaged: number
+}
+
+/** One row: full key, and the value as stored. */
+export type SnapshotRow = readonly [key: string, value: Uint8Array]
+
+const magic = 'atedge snapshot '
+const digestBytes = 32
+const longestEnd = 256
+
+const word = (number: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(number)
+  return bytes
+}
+
+const damagedSnapshot = (detail: string): StoreRefusal => new StoreRefusal('damaged', `the snapshot ${detail}`)
+const altered = (): StoreRefusal => damagedSnapshot('is damaged: its checksum does not match')
+const cut = (): StoreRefusal => damagedSnapshot('is cut off: its end is missing')
+
+/** Turns blocks of rows into the bytes of a snapshot. */
+export function createSnapshotEncoder(header: SnapshotHeader): {
+  readonly head: Buffer
+  block(rows: readonly SnapshotRow[]): Buffer
+  end(end: SnapshotEnd): Buffer
+} {
+  const hash = createHash('sha256')
+  const hashed = (...parts: Uint8Array[]): Buffer => {
+    const bytes = Buffer.concat(parts)
+    hash.update(bytes)
+    return bytes
+  }
+  const json = JSON.stringify(header)
+  const sum = crc32(`${snapshotVersion} ${json}`).toString(16).padStart(8, '0')
+  return {
+    head: hashed(Buffer.from(`${magic}${snapshotVersion} ${sum} ${json}\n`)),
+    block(rows) {
+      const parts = rows.flatMap(([key, value]) => {
+        const name = Buffer.from(key)
+        return [word(name.length), word(value.length), name, value]
+      })
+      const length = parts.reduce((total, part) => total + part.length, 0)
+      return hashed(word(length), ...parts)
+    },
+    end(end) {
+      const text = Buffer.from(JSON.stringify(end))
+      const tail = hashed(word(0), word(text.length), text)
+      return Buffer.concat([tail, hash.digest()])
+    },
+  }
+}
+
+const isCount = (value: unknown, least = 0): value is number => Number.isSafeInteger(value) && Number(value) >= least
+
+function parse(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return { ...value }
+  } catch {}
+  throw altered()
+}
+
+function readHeader(line: string): SnapshotHeader {
+  const match = /^(\d{1,9}) ([0-9a-f]{8}) (\{.*\})$/.exec(line)
+  if (match === null) throw altered()
+  const [, version = '', sum = '', json = ''] = match
+  if (crc32(`${version} ${json}`) !== Number.parseInt(sum, 16)) throw altered()
+  if (Number(version) > snapshotVersion) {
+    const versions = `version ${version}, this program reads up to ${snapshotVersion}`
+    throw new StoreRefusal('newer', `the snapshot was written by a newer version of atedge (${versions})`)
+  }
+  const { atSign, format, time, lastCommitId } = parse(json)
+  if (typeof atSign !== 'string' || !isCount(format, 1) || !isCount(time) || !isCount(lastCommitId, -1)) throw altered()
+  return { atSign: atSign as AtSign, format, time, lastCommitId }
+}
+
+function readEnd(text: string): SnapshotEnd {
+  const { rows, damaged } = parse(text)
+  if (!isCount(rows) || !isCount(damaged)) throw altered()
+  return { rows, damaged }
+}
+
+function readRows(block: Buffer): SnapshotRow[] {
+  const rows: SnapshotRow[] = []
+  for (let at = 0; at < block.length; ) {
+    if (block.length - at < 8) throw altered()
+    const keyEnd = at + 8 + block.readUInt32BE(at)
+    const end = keyEnd + block.readUInt32BE(at + 4)
+    if (end > block.length) throw altered()
+    rows.push([block.toString('utf8', at + 8, keyEnd), block.subarray(keyEnd, end)])
+    at = end
+  }
+  return rows
+}
+
+/** Hands out exact numbers of bytes of a stream; holds what was asked for and one chunk more at most. */
+function createIntake(chunks: AsyncIterable<Uint8Array>) {
+  const source = chunks[Symbol.asyncIterator]()
+  const hash = createHash('sha256')
+  let held: Buffer[] = []
+  let size = 0
+
+  async function more(): Promise<boolean> {
+    const { value, done } = await source.next()
+    if (done === true) return false
+    held.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength))
+    size += value.byteLength
+    return true
+  }
+
+  function split(bytes: number): Buffer {
+    const whole = held.length === 1 && held[0] !== undefined ? held[0] : Buffer.concat(held)
+    held = [whole.subarray(bytes)]
+    size -= bytes
+    return whole.subarray(0, bytes)
+  }
+
+  async function take(bytes: number, isHashed = true): Promise<Buffer> {
+    while (size < bytes) if (!(await more())) throw cut()
+    const taken = split(bytes)
+    if (isHashed) hash.update(taken)
+    return taken
+  }
+
+  return {
+    take,
+    takeNumber: async () => (await take(4)).readUInt32BE(0),
+    /** Up to and without an LF. */
+    async takeLine(longest: number): Promise<string> {
+      const line: number[] = []
+      for (;;) {
+        const [byte = 0] = await take(1)
+        if (byte === 0x0a) return Buffer.from(line).toString('utf8')
+        line.push(byte)
+        if (line.length > longest) throw altered()
+      }
+    },
+    digest: () => hash.digest(),
+    async isAtEnd(): Promise<boolean> {
+      while (size === 0) if (!(await more())) return true
+      return false
+    },
+    close: async () => void (await source.return?.()),
+  }
+}
+
+/** A snapshot that is being read. */
+export interface SnapshotReading {
+  readonly header: SnapshotHeader
+  /**
+   * The rows, block by block. Nothing may be done with them for good before the last block has come.
+   * @throws StoreRefusal `damaged` when one bit differs from what was written, or bytes are missing or too many
+   */
+  readonly blocks: AsyncGenerator<readonly SnapshotRow[]>
+  /** What it held; undefined until the last block has come. */
+  end(): SnapshotEnd | undefined
+  /** Lets go of the stream, read to its end or not. */
+  close(): Promise<void>
+}
+
+type Intake = ReturnType<typeof createIntake>
+
+async function takeHeader(intake: Intake): Promise<SnapshotHeader> {
+  const start = await intake.take(magic.length).catch(() => undefined)
+  if (start?.toString('latin1') !== magic) throw new StoreRefusal('foreign', 'it is not a snapshot made by atedge')
+  return readHeader(await intake.takeLine(limits.snapshotHeaderBytes))
+}
+
+async function takeEnd(intake: Intake, rows: number): Promise<SnapshotEnd> {
+  const length = await intake.takeNumber()
+  if (length > longestEnd) throw altered()
+  const text = (await intake.take(length)).toString('utf8')
+  const expected = intake.digest()
+  if (!expected.equals(await intake.take(digestBytes, false))) throw altered()
+  const end = readEnd(text)
+  if (end.rows !== rows || !(await intake.isAtEnd())) throw altered()
+  return end
+}
+
+/**
+ * Reads a snapshot, in bounded memory. Close it.
+ * @param chunks its bytes, however they are cut
+ * @throws StoreRefusal `foreign` when it is no snapshot, `newer` when a later version of atedge wrote it, `damaged`
+ */
+export async function readSnapshot(chunks: AsyncIterable<Uint8Array>): Promise<SnapshotReading> {
+  const intake = createIntake(chunks)
+  let end: SnapshotEnd | undefined
+
+  async function* blocks(): AsyncGenerator<readonly SnapshotRow[]> {
+    let rows = 0
+    for (let length = await intake.takeNumber(); length !== 0; length = await intake.takeNumber()) {
+      if (length > limits.snapshotBlockBytes) throw altered()
+      const block = readRows(await intake.take(length))
+      rows += block.length
+      yield block
+    }
+    end = await takeEnd(intake, rows)
+  }
+
+  try {
+    return { header: await takeHeader(intake), blocks: blocks(), end: () => end, close: intake.close }
+  } catch (error) {
+    await intake.close()
+    throw error
+  }
+}
