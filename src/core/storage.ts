@@ -28,6 +28,8 @@ export interface Commits {
   entries(after?: number): AsyncIterable<CommitEntry>
   /** All entries, the newest first. */
   newest(): AsyncIterable<CommitEntry>
+  /** Ids, both ends included, that a power cut has left without an entry for ever, ascending. All others below `lastId` were entries. */
+  gaps(): AsyncIterable<{ readonly from: number; readonly to: number }>
 }
 
 /** Read access to stored notifications. */
@@ -95,6 +97,12 @@ export interface Outbox {
   pending(recipient: AtSign, limit: number, skip?: ReadonlySet<string>): Promise<Notification[]>
 }
 
+/**
+ * When a change of a record is acknowledged. `group`: when it is on flash. `interval`: when it is in the log of the database,
+ * where it outlives the process; a power cut loses what was acknowledged less than `storage.interval` ago.
+ */
+export type Durability = 'group' | 'interval'
+
 /** How a change reaches flash. */
 export interface WriteOptions {
   /**
@@ -102,6 +110,8 @@ export interface WriteOptions {
    * next synced group instead of costing a flash write of their own. Default true.
    */
   readonly sync?: boolean
+  /** What `sync` means; that of the store unless told. Secrets and enrollments are always on flash first. */
+  readonly durability?: Durability
 }
 
 /** The whole store of one atSign. */

@@ -1,6 +1,8 @@
 import type { Change, Commits } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
-import { commitKey, sortable, tables } from './layout.ts'
+import type { Database } from './database.ts'
+import { commitKey, fromSortable, gapKey, reservedKey, sortable, tables } from './layout.ts'
+import { seal } from './seal.ts'
 import type { Draft } from './writer.ts'
 
 /** The commit entry that a change replaces. */
@@ -11,6 +13,49 @@ export interface Superseded {
   readonly tombstone: boolean
 }
 
+// An id that was read by a client and then lost in a power cut must never be issued again: the client would take the new
+// change for the one it has. A change in `group` mode is on flash before its id is told, so nothing more is needed. A
+// change in `interval` mode is not. So ids are reserved ahead, in blocks: an id is only told when a mark on flash says
+// that it may have been. After a clean stop the mark is gone. After any other the ids between the last change that is there
+// and the mark stay unused for ever, and a row in `tables.gaps` says so: a hole in the log that no such row covers is damage.
+
+/** Ids reserved at one time: a synced write every so many changes, and the largest gap that a power cut leaves. */
+export const reservedAhead = 1000
+
+/** Says on flash that ids up to this one may be told. */
+function reserve(draft: Draft, upTo: number): void {
+  draft.put(tables.memory, reservedKey, upTo)
+  draft.put(tables.meta, reservedKey, upTo)
+}
+
+/** The last change of a store that is closed cleanly: no id beyond the last one was told. */
+export async function releaseReserved(draft: Draft): Promise<void> {
+  if (draft.get(tables.memory, reservedKey) === undefined) return
+  draft.remove(tables.memory, reservedKey)
+  draft.remove(tables.meta, reservedKey)
+}
+
+/** The mark of reserved ids that a store which was not closed cleanly has left, -1 for none. */
+export const reservedIn = (committed: Committed): number => committed.tryGet(tables.meta, reservedKey) ?? -1
+
+/**
+ * Turns ids that may have been told and then lost into a gap, before anything else is written.
+ * @returns the gap, undefined when there is none
+ */
+export async function closeGap(
+  database: Database,
+  committed: Committed,
+): Promise<{ readonly from: number; readonly to: number } | undefined> {
+  const to = reservedIn(committed)
+  if (to === -1) return undefined
+  const from = Math.max(committed.memory.get(commitKey) ?? -1, committed.memory.get(gapKey) ?? -1) + 1
+  const gap = tables.gaps.prefix + sortable(from)
+  const mark = { key: tables.meta.prefix + reservedKey, value: undefined }
+  const rows = from > to ? [mark] : [{ key: gap, value: seal(gap, JSON.stringify(to)) }, mark]
+  await database.batch(rows, true)
+  return from > to ? undefined : { from, to }
+}
+
 /**
  * Writes the commit entry of a change and removes the one it replaces: the log holds one entry a key (page 04, section 1).
  * @returns the new id, -1 for a change outside the log
@@ -18,11 +63,14 @@ export interface Superseded {
 export function logChange(draft: Draft, key: string, before: Superseded, change: Change): number {
   if (before.commitId !== -1) draft.remove(tables.commits, sortable(before.commitId))
   if (!change.commit) return -1
-  const commitId = (draft.get(tables.memory, commitKey) ?? -1) + 1
+  const last = Math.max(draft.get(tables.memory, commitKey) ?? -1, draft.get(tables.memory, gapKey) ?? -1)
+  const commitId = last + 1
   draft.put(tables.memory, commitKey, commitId)
   draft.put(tables.meta, commitKey, commitId)
   draft.put(tables.commits, sortable(commitId), { commitId, key, operation: change.operation, opTime: change.opTime })
-  // An id that was read by a client and lost in a power cut would be issued again.
+  const reserved = draft.get(tables.memory, reservedKey) ?? -1
+  if (draft.relaxed && commitId <= reserved) return commitId
+  if (draft.relaxed) reserve(draft, commitId + reservedAhead)
   draft.mustSync()
   return commitId
 }
@@ -42,5 +90,8 @@ export const createCommits = (committed: Committed): Commits => ({
   },
   async *newest() {
     for await (const [, entry] of committed.rows(tables.commits, { reverse: true })) yield entry
+  },
+  async *gaps() {
+    for await (const [from, to] of committed.rows(tables.gaps)) yield { from: fromSortable(from), to }
   },
 })

@@ -3,7 +3,7 @@ import type { Log } from '../core/log.ts'
 import type { StoredRecord } from '../core/record.ts'
 import { type Cache, createCache } from './cache.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
-import { commitKey, fromOutboxKey, fromSortable, queueKey, type Table, tables } from './layout.ts'
+import { commitKey, fromOutboxKey, fromSortable, gapKey, queueKey, type Table, tables } from './layout.ts'
 import { reasonOf } from './refusal.ts'
 import { unseal } from './seal.ts'
 
@@ -132,6 +132,12 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
     return last
   }
 
+  /** Where the latest gap in the commit ids ends. */
+  async function loadGap(): Promise<number> {
+    for await (const [, end] of rows(tables.gaps, { reverse: true, limit: 1 })) return end
+    return -1
+  }
+
   /** Counts what waits for whom, and drops entries that a power cut or damage has parted from their notification. */
   async function loadOutbox(numbers: Map<string, number>): Promise<void> {
     const stray: Operation[] = []
@@ -159,7 +165,10 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
       }
     },
     async load() {
-      const numbers = new Map([[commitKey, await loadCommit()]])
+      const numbers = new Map([
+        [commitKey, await loadCommit()],
+        [gapKey, await loadGap()],
+      ])
       await loadOutbox(numbers)
       cache.clear()
       memory.clear()

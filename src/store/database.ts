@@ -1,4 +1,4 @@
-import { readdir, stat, statfs } from 'node:fs/promises'
+import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { AtError } from '../core/errors.ts'
@@ -44,6 +44,8 @@ export interface Database {
    * where the next start would not find them.
    */
   reopen(): Promise<void>
+  /** Puts every batch that was written so far on flash, and writes nothing itself. @throws the error of the disk */
+  syncLog(): Promise<void>
   isOpen(): boolean
   /** Bytes of its files. */
   size(): Promise<number>
@@ -107,6 +109,22 @@ async function bytesOf(directory: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
+/** A log that has just gone is in a table by now, which LevelDB has synced. */
+async function syncLogs(directory: string): Promise<void> {
+  const logs = (await readdir(directory)).filter((name) => name.endsWith('.log'))
+  for (const name of logs) {
+    const file = await open(join(directory, name), 'r').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw error
+    })
+    try {
+      await file?.datasync()
+    } finally {
+      await file?.close()
+    }
+  }
+}
+
 async function assertSpace(directory: string): Promise<void> {
   const { bavail, bsize } = await statfs(directory)
   if (bavail * bsize < reopenBytes) throw new Error('no space left on device')
@@ -154,6 +172,7 @@ export async function openDatabase(directory: string, options: { create: boolean
         })
       await attempt
     },
+    syncLog: () => syncLogs(directory),
     isOpen: () => db.status === 'open',
     size: () => bytesOf(directory),
     close: () => db.close(),

@@ -99,15 +99,23 @@ export const tables = {
   secrets: plain<string>('secrets', 'secret'),
   /** Counters and times of visits, by name. A version that does not know them leaves them alone. */
   access: plain<number>('access', 'access counter'),
+  /** Ids that no entry will ever have, by the sortable first one: the last one (see commits.ts). */
+  gaps: plain<number>('gaps', 'gap in the commit ids'),
   identity: plain<Identity>('identity', 'identity'),
-  /** Under `commitKey` the highest commit id ever issued. */
+  /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told. */
   meta: plain<number>('meta', 'number'),
-  /** Never stored, follows changes all the same: `commitKey`, `queueKey`, and by atSign how many wait for it. */
+  /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, and by atSign how many wait for it. */
   memory: plain<number>('memory', 'number'),
 } as const
 
 /** Row of `tables.meta` and `tables.memory`: the highest commit id ever issued. */
 export const commitKey = 'commit'
+
+/** Row of `tables.meta` and `tables.memory`: the highest commit id that may be told before its change is on flash. */
+export const reservedKey = 'commit-reserved'
+
+/** Row of `tables.memory`: the last id of the latest gap. */
+export const gapKey = 'commit-gap'
 
 /** Row of `tables.memory`: the latest place in any outbox. */
 export const queueKey = 'queue'

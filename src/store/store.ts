@@ -2,11 +2,12 @@ import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, silent } from '../core/log.ts'
-import type { Store } from '../core/storage.ts'
-import { createCommits } from './commits.ts'
+import type { Durability, Store } from '../core/storage.ts'
+import { closeGap, createCommits, releaseReserved } from './commits.ts'
 import { createCommitted } from './committed.ts'
 import type { Database, Operation } from './database.ts'
 import { createEnrollments } from './enrollments.ts'
+import { createIntervalSync } from './interval.ts'
 import { formatVersion, tables } from './layout.ts'
 import { type Migration, migrations } from './migrations.ts'
 import { createNotifications } from './notifications.ts'
@@ -29,12 +30,18 @@ export interface StoreOptions {
   readonly outboxPerPeer?: number
   /** Bytes of decoded records kept in memory. */
   readonly cacheBytes?: number
+  /** Of changes that name none; `group` unless told. */
+  readonly durability?: Durability
+  /** How long a change in `interval` mode may be acknowledged before it is on flash; a second unless told. */
+  readonly intervalMs?: number
 }
 
 /** Seams for tests: faults, counts and formats that do not exist yet. */
 export interface StoreSeams {
   /** Around every batch; `write` does the work. */
   readonly aroundBatch?: (write: () => Promise<void>, operations: readonly Operation[], sync: boolean) => Promise<void>
+  /** Around every sync of what was acknowledged before; `sync` does the work. */
+  readonly aroundSync?: (sync: () => Promise<void>) => Promise<void>
   readonly migrations?: readonly Migration[]
 }
 
@@ -67,19 +74,29 @@ function createRecovery(database: Database, load: () => Promise<void>, clock: Cl
  */
 export async function openStore(options: StoreOptions, seams: StoreSeams = {}): Promise<Store> {
   const { directory, atSign, clock, log = silent, outboxPerPeer = limits.outboxPerPeer } = options
+  const { intervalMs = limits.syncIntervalMs } = options
   const steps = seams.migrations ?? migrations
   const format = Math.max(formatVersion, ...steps.map(({ to }) => to))
   const database = await openOwn({ directory, atSign, log, migrations: steps, format })
   const committed = createCommitted(database, log, options.cacheBytes ?? defaultCacheBytes)
-  await committed.load().catch(async (error) => {
+  const load = async (): Promise<void> => {
+    await committed.load()
+    const gap = await closeGap(database, committed)
+    if (gap === undefined) return
+    log('warn', 'the store was not closed cleanly; commit ids that may have been lost stay unused', { ...gap })
+    await committed.load()
+  }
+  await load().catch(async (error) => {
     await database.close()
     throw error
   })
-  const { aroundBatch = (write) => write() } = seams
+  const { aroundBatch = (write) => write(), aroundSync = (sync) => sync() } = seams
   const writer = createWriter({
     ...{ committed, log },
     batch: (operations, sync) => aroundBatch(() => database.batch(operations, sync), operations, sync),
-    recover: createRecovery(database, () => committed.load(), clock),
+    recover: createRecovery(database, load, clock),
+    interval: createIntervalSync({ sync: () => aroundSync(database.syncLog), intervalMs, clock, log }),
+    last: releaseReserved,
   })
   return {
     records: createRecords(database, committed),
@@ -92,8 +109,8 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       await database.ready()
       return committed.get(tables.secrets, name)
     },
-    write: (change, { sync = true } = {}) =>
-      writer.write((draft) => change(createTransaction(draft, committed, outboxPerPeer)), sync),
+    write: (change, { sync = true, durability = options.durability ?? 'group' } = {}) =>
+      writer.write((draft) => change(createTransaction(draft, committed, outboxPerPeer)), sync ? durability : 'none'),
     sweep: (now) => sweep(database, committed, writer, now),
     nextExpiry: () => nextExpiry(database),
     size: () => database.size(),

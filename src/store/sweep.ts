@@ -55,7 +55,7 @@ export async function sweep(database: Database, committed: Committed, writer: Wr
         draft.remove(tables.expiry, entry)
       }
       return count
-    }, true)
+    }, 'group')
   }
 }
 

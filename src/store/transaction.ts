@@ -21,10 +21,19 @@ export const createTransaction = (draft: Draft, committed: Committed, outboxPerP
   },
   enqueue: async (notification) => enqueue(draft, notification, outboxPerPeer),
   settle: async (notification, status) => settle(draft, notification, status),
-  putEnrollment: async (enrollment) => putEnrollment(draft, enrollment),
+  async putEnrollment(enrollment) {
+    draft.mustSync()
+    putEnrollment(draft, enrollment)
+  },
   secret: async (name) => draft.get(tables.secrets, name),
-  putSecret: async (name, value) => draft.put(tables.secrets, name, value),
-  removeSecret: async (name) => draft.remove(tables.secrets, name),
+  async putSecret(name, value) {
+    draft.mustSync()
+    draft.put(tables.secrets, name, value)
+  },
+  async removeSecret(name) {
+    draft.mustSync()
+    draft.remove(tables.secrets, name)
+  },
   putVisits: async (name, value) =>
     value === undefined ? draft.remove(tables.access, name) : draft.put(tables.access, name, value),
   onCommit: (task) => draft.onCommit(task),

@@ -2,6 +2,7 @@ import { AtError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Cell, Committed } from './committed.ts'
 import type { Operation } from './database.ts'
+import type { IntervalSync } from './interval.ts'
 import { type Table, tables } from './layout.ts'
 import { reasonOf } from './refusal.ts'
 import { seal } from './seal.ts'
@@ -20,14 +21,22 @@ export interface Draft {
   remove(table: Table<unknown>, key: string): void
   /** The change must be on flash before anybody hears of it, whatever its options say. */
   mustSync(): void
+  /** Whether the change may be acknowledged an interval before it is on flash. */
+  readonly relaxed: boolean
   onCommit(task: () => void): void
 }
+
+/**
+ * When a change is acknowledged: `group` once it is on flash; `interval` once it is in LevelDB's log, where it outlives this
+ * process and reaches flash an interval later at most; `none` likewise, and it reaches flash with whatever is synced next.
+ */
+export type Sync = 'group' | 'interval' | 'none'
 
 /** The one way into the database. */
 export interface Writer {
   /** Stages a change after all earlier ones and resolves when its group is written. */
-  write<T>(change: (draft: Draft) => Promise<T>, sync: boolean): Promise<T>
-  /** Waits for everything under way; later writes fail. */
+  write<T>(change: (draft: Draft) => Promise<T>, sync: Sync): Promise<T>
+  /** Waits for everything under way, and until it is on flash; later writes fail. */
   close(): Promise<void>
 }
 
@@ -38,6 +47,9 @@ export interface WriterParts {
   readonly batch: (operations: readonly Operation[], sync: boolean) => Promise<void>
   /** Brings database and committed state together after a failed batch. */
   readonly recover: () => Promise<void>
+  readonly interval: IntervalSync
+  /** The last change before the store is closed. */
+  readonly last: (draft: Draft) => Promise<void>
   readonly log: Log
 }
 
@@ -51,6 +63,8 @@ interface Group {
   readonly cells: Map<string, Cell>
   readonly waiters: Waiter[]
   sync: boolean
+  /** Holds a change that has to be on flash an interval later. */
+  relaxed: boolean
 }
 
 interface Job {
@@ -60,7 +74,7 @@ interface Job {
 
 type Lookup = (full: string) => Cell | undefined
 
-const newGroup = (): Group => ({ cells: new Map(), waiters: [], sync: false })
+const newGroup = (): Group => ({ cells: new Map(), waiters: [], sync: false, relaxed: false })
 
 function operationsOf(cells: Map<string, Cell>): Operation[] {
   const operations: Operation[] = []
@@ -74,7 +88,7 @@ function operationsOf(cells: Map<string, Cell>): Operation[] {
 const closed = (): AtError => new AtError('AT0002', 'the store is closed')
 
 /** A draft and what became of it. */
-function createDraft(committed: Committed, staged: Lookup) {
+function createDraft(committed: Committed, staged: Lookup, relaxed: boolean) {
   const cells = new Map<string, Cell>()
   const tasks: (() => void)[] = []
   const state = { sync: false, ended: false }
@@ -100,13 +114,14 @@ function createDraft(committed: Committed, staged: Lookup) {
     mustSync() {
       state.sync = true
     },
+    relaxed,
     onCommit: (task) => tasks.push(task),
   }
   return { draft, cells, tasks, state }
 }
 
 /** Makes the writer of one store. */
-export function createWriter({ committed, batch, recover, log }: WriterParts): Writer {
+export function createWriter({ committed, batch, recover, interval, last, log }: WriterParts): Writer {
   let filling = newGroup()
   let inFlight: Group | undefined
   let jobs: Job[] = []
@@ -144,7 +159,11 @@ export function createWriter({ committed, batch, recover, log }: WriterParts): W
   async function attempt(group: Group): Promise<{ error: unknown } | undefined> {
     try {
       const operations = operationsOf(group.cells)
-      if (operations.length > 0) await batch(operations, group.sync)
+      if (operations.length > 0) {
+        if (group.sync) await interval.settle()
+        await batch(operations, group.sync)
+        if (group.relaxed && !group.sync) interval.wrote()
+      }
       committed.promote(group.cells.values())
       return undefined
     } catch (error) {
@@ -206,23 +225,24 @@ export function createWriter({ committed, batch, recover, log }: WriterParts): W
 
   async function stage<T>(
     change: (draft: Draft) => Promise<T>,
-    sync: boolean,
+    sync: Sync,
     resolve: (result: T) => void,
     reject: (error: unknown) => void,
   ): Promise<void> {
     const before = failures
-    const { draft, cells, tasks, state } = createDraft(committed, staged)
+    const { draft, cells, tasks, state } = createDraft(committed, staged, sync === 'interval')
     const result = await change(draft).finally(() => {
       state.ended = true
     })
     if (failures !== before) throw failed ?? closed()
     for (const [full, cell] of cells) filling.cells.set(full, cell)
-    if (cells.size > 0 && (sync || state.sync)) filling.sync = true
+    if (cells.size > 0 && (sync === 'group' || state.sync)) filling.sync = true
+    if (cells.size > 0 && sync === 'interval') filling.relaxed = true
     filling.waiters.push({ tasks, resolve: () => resolve(result), reject })
     schedule()
   }
 
-  function enqueue<T>(change: (draft: Draft) => Promise<T>, sync: boolean): Promise<T> {
+  function enqueue<T>(change: (draft: Draft) => Promise<T>, sync: Sync): Promise<T> {
     return new Promise((resolve, reject) => {
       jobs.push({ stage: () => stage(change, sync, resolve, reject), reject })
       void work()
@@ -233,8 +253,12 @@ export function createWriter({ committed, batch, recover, log }: WriterParts): W
     write: (change, sync) => (ended ? Promise.reject(closed()) : enqueue(change, sync)),
     async close() {
       ended = true
+      interval.stop()
       // Changes end in order, so the last one ends after all others.
-      await enqueue(async () => {}, false).catch(() => undefined)
+      await enqueue(last, 'group').catch(() => undefined)
+      await interval.settle().catch((error) => {
+        log('error', 'the last changes may not be on flash', { cause: reasonOf(error) })
+      })
     },
   }
 }
