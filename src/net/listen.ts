@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream'
 import { createServer, type TLSSocket } from 'node:tls'
 import type { Log } from '../core/log.ts'
 import type { PeerCertificate } from '../core/session.ts'
-import { authorities, peerCertificateOf, type ServerContext, serverTls } from './tls-context.ts'
+import { type ServerContext, serverTls } from './tls-context.ts'
+import { createTrust, peerCertificateOf } from './trust.ts'
 
 /** What is known about a connection besides its bytes. */
 export interface ConnectionInfo {
@@ -57,8 +58,7 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
   const { host, port, log } = options
   const raw = new Set<{ destroy(): void }>()
   const secured = new Set<TLSSocket>()
-  let context: ServerContext = options
-  const trusted = (): string[] => authorities(context.ca === undefined ? [] : [context.ca])
+  let trust = createTrust(options.ca)
 
   const server = createServer({
     ...serverTls(options),
@@ -85,7 +85,7 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
     socket.on('error', (error) => log('debug', 'connection failed', { reason: error.message }))
     options.onConnection(socket, {
       remoteAddress: socket.remoteAddress ?? 'unknown',
-      certificate: peerCertificateOf(socket, trusted),
+      certificate: peerCertificateOf(socket, trust),
       alpn: socket.alpnProtocol || undefined,
     })
   })
@@ -100,8 +100,9 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
   return {
     port: typeof address === 'object' && address !== null ? address.port : port,
     setContext(next) {
+      const nextTrust = createTrust(next.ca)
       server.setSecureContext(serverTls(next))
-      context = next
+      trust = nextTrust
     },
     connections: () => secured.size,
     close(graceMs = 0) {

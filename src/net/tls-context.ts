@@ -1,6 +1,5 @@
-import { X509Certificate } from 'node:crypto'
-import { createSecureContext, rootCertificates, type SecureContext, type TLSSocket } from 'node:tls'
-import type { PeerCertificate } from '../core/session.ts'
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
+import { certificatesOf } from './trust.ts'
 
 /** What a listener shows and whom it trusts, as PEM texts. */
 export interface ServerContext {
@@ -11,32 +10,18 @@ export interface ServerContext {
   readonly ca?: string | undefined
 }
 
-const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
-
-/** The certificates inside a PEM text. */
-export const certificatesOf = (pem: string): string[] => pem.match(pemBlock) ?? []
-
-/** The public authorities and the given ones. */
-export const authorities = (given: readonly string[]): string[] => [
-  ...rootCertificates,
-  ...given.flatMap((pem) => certificatesOf(pem)),
-]
-
 const minVersion = 'TLSv1.2'
 
 /**
- * TLS options of a listener.
+ * TLS options of a listener. OpenSSL is told of no authority besides the public ones that it has built in: each one told
+ * would be named in every handshake, which costs half of the login rate, and clients of Go and Java show no certificate
+ * to a server that names authorities other than theirs. Private ones are judged by `Trust`.
  * @throws Error that says which of the PEM texts is unusable
  */
-export function serverTls({ cert, key, ca }: ServerContext): {
-  cert: string
-  key: string
-  ca?: string[]
-  minVersion: 'TLSv1.2'
-} {
-  const options = { cert, key, minVersion, ...(ca === undefined ? {} : { ca: authorities([ca]) }) } as const
+export function serverTls({ cert, key }: ServerContext): { cert: string; key: string; minVersion: 'TLSv1.2' } {
+  const options = { cert, key, minVersion } as const
   try {
-    createSecureContext({ cert, key, minVersion })
+    createSecureContext(options)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new Error(`The TLS certificate and its key cannot be used: ${reason}`, { cause })
@@ -57,63 +42,7 @@ export function clientContext(options: {
   const { ca = [], cert, key } = options
   return createSecureContext({
     minVersion,
-    ...(ca.length === 0 ? {} : { ca: authorities(ca) }),
+    ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca.flatMap((pem) => certificatesOf(pem))] }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
   })
 }
-
-const longestChain = 8
-
-const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
-  issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
-
-/** The certificates that the other side sent, its own first. */
-function sentChain(socket: TLSSocket): X509Certificate[] {
-  const chain: X509Certificate[] = []
-  const seen = new Set<string>()
-  let detail = socket.getPeerCertificate(true)
-  while (detail?.raw !== undefined && !seen.has(detail.fingerprint256) && chain.length < longestChain) {
-    seen.add(detail.fingerprint256)
-    chain.push(new X509Certificate(detail.raw))
-    detail = detail.issuerCertificate
-  }
-  return chain
-}
-
-/** True when signatures lead from the first certificate of the chain to one of the authorities. */
-function leadsTo(chain: readonly X509Certificate[], trusted: readonly X509Certificate[]): boolean {
-  let current = chain[0]
-  for (let step = 0; current !== undefined && step < longestChain; step++) {
-    const from: X509Certificate = current
-    if (trusted.some((authority) => isIssuedBy(from, authority))) return true
-    current = chain.find((candidate) => candidate !== from && isIssuedBy(from, candidate))
-  }
-  return false
-}
-
-const sanEntry = /(DNS|IP Address):("(?:[^"\\]|\\.)*"|[^,\s]+)/g
-
-/** DNS names and addresses of the SAN, then the common names; lower case. Quoted entries are hostile and left out. */
-function namesOf(certificate: X509Certificate): string[] {
-  const alternative = [...(certificate.subjectAltName ?? '').matchAll(sanEntry)].map((match) => match[2] ?? '')
-  const common = [...certificate.subject.matchAll(/^CN=(.+)$/gm)].map((match) => match[1] ?? '')
-  const names = [...alternative, ...common].filter((name) => name !== '' && !name.startsWith('"'))
-  return [...new Set(names.map((name) => name.toLowerCase()))]
-}
-
-/**
- * What a client certificate says, or undefined when none was shown.
- * OpenSSL reports one error only, and a missing client purpose hides that the authority is unknown; so in that case
- * the signatures are followed here. Dates and constraints are reported later and would have hidden the purpose.
- * @param trusted authorities of the listener, PEM
- */
-export function peerCertificateOf(socket: TLSSocket, trusted: () => readonly string[]): PeerCertificate | undefined {
-  const own = socket.getPeerX509Certificate()
-  if (own === undefined) return undefined
-  const clientPurpose = socket.authorized
-  const lacksPurpose = String(socket.authorizationError) === 'INVALID_PURPOSE'
-  const vouched = lacksPurpose && leadsTo(sentChain(socket), readAll(trusted()))
-  return { trusted: clientPurpose || vouched, clientPurpose, names: namesOf(own) }
-}
-
-const readAll = (pems: readonly string[]): X509Certificate[] => pems.map((pem) => new X509Certificate(pem))

@@ -38,3 +38,21 @@ export async function issueForServersOnly(authority: Authority, name: string): P
   )
   return { cert: certificate + authority.certificate, key: privateKey }
 }
+
+/** A root, and an authority that it vouches for: what the second one issues carries the chain of both. */
+export async function rootAndBranch(): Promise<{ root: Authority; branch: Authority }> {
+  const draft = (commonName: string, publicKey: string) => ({
+    ...{ commonName, publicKey, notBefore: Date.now() - 2 * day, notAfter: Date.now() + day },
+    extensions: [
+      { name: 'basicConstraints', critical: true, cA: true },
+      { name: 'keyUsage', critical: true, keyCertSign: true, cRLSign: true },
+    ],
+  })
+  const [top, below] = await Promise.all([newPemPair(), newPemPair()])
+  const root = await signDraft(draft('root', top.publicKey), { key: top.privateKey })
+  const branch = await signDraft(draft('branch', below.publicKey), { certificate: root, key: top.privateKey })
+  return {
+    root: { certificate: root, key: top.privateKey },
+    branch: { certificate: branch + root, key: below.privateKey },
+  }
+}

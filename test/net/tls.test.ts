@@ -9,9 +9,10 @@ import { type Log, silent } from '../../src/core/log.ts'
 import { type DialOptions, dialTls } from '../../src/net/dial.ts'
 import { type ConnectionInfo, type Listener, type ListenOptions, listenTls } from '../../src/net/listen.ts'
 import { clientContext } from '../../src/net/tls-context.ts'
-import type { Authority } from '../../src/provision/authority.ts'
+import { type Authority, newPemPair } from '../../src/provision/authority.ts'
+import { signDraft } from '../../src/provision/x509.ts'
 import { manualClock } from '../support/clock.ts'
-import { day, type Identity, issue, issueForServersOnly, newAuthority } from './certificates.ts'
+import { day, type Identity, issue, issueForServersOnly, newAuthority, rootAndBranch } from './certificates.ts'
 
 let ours: Authority
 let strange: Authority
@@ -182,6 +183,41 @@ describe('a listener', () => {
     const host = await issue(ours, ['mallory.example'])
     const forged = await issueForServersOnly({ certificate: host.cert, key: host.key }, 'bob.example')
     expect(await certificateOf(forged)).toMatchObject({ trusted: false })
+  })
+
+  it('follows a chain over an authority in between, within the lengths that authorities allow', async () => {
+    const { root, branch } = await rootAndBranch()
+    const shown = await issue(branch, ['bob.example'])
+    const { listener, accepted } = await listen({ ca: ours.certificate + root.certificate })
+    await once(await dial(listener.port, shown), 'data')
+    expect(accepted[0]?.info.certificate).toMatchObject({ trusted: true })
+    // `ours` may issue for hosts only (pathLenConstraint 0).
+    const { publicKey, privateKey } = await newPemPair()
+    const between = await signDraft(
+      {
+        ...{ commonName: 'between', publicKey, notBefore: Date.now() - 2 * day, notAfter: Date.now() + day },
+        extensions: [{ name: 'basicConstraints', critical: true, cA: true }],
+      },
+      ours,
+    )
+    const tooLong = await issue({ certificate: between + ours.certificate, key: privateKey }, ['bob.example'])
+    expect(await certificateOf(tooLong)).toMatchObject({ trusted: false })
+  })
+
+  it('trusts a certificate that is itself among the authorities', async () => {
+    const self = await newAuthority('pinned')
+    const { listener, accepted } = await listen({ ca: ours.certificate + self.certificate })
+    await once(await dial(listener.port, { cert: self.certificate, key: self.key }), 'data')
+    expect(accepted[0]?.info.certificate).toMatchObject({ trusted: true })
+  })
+
+  it('names no authorities in its handshakes, so that they stay small and every client shows what it has', async () => {
+    const { listener } = await listen()
+    const carrier = connectTcp(listener.port, '127.0.0.1')
+    const socket = connectTls({ socket: carrier, servername: 'localhost', ca: ours.certificate })
+    await once(socket, 'secureConnect')
+    expect(carrier.bytesRead).toBeLessThan(6_000)
+    socket.destroy()
   })
 
   it('does not trust an expired certificate', async () => {
