@@ -105,6 +105,7 @@ export async function startDeviceBridge(
   const client = await connectAtClient({
     ...{ atSign: server.atSign, keys, clock },
     connect: async () => server.connect(),
+    durable: { group: async () => server.connect('group'), interval: async () => server.connect('interval') },
     // A reading is kept though its reader is away: the sensor will not take it again.
     unreachable: 'defer',
   })
@@ -180,6 +181,8 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
       federation: config.federation,
       autoNotify: config.notification.autoNotify,
       notificationMs: config.notification.expiry,
+      durability: config.storage.durability,
+      intervalMs: config.storage.interval,
       serverCertificate: () => ({ chain }),
     })
     closers.push(await listenFor(server, { ...config.listen, ...context, log }))

@@ -6,7 +6,7 @@ import { primaryEnrollment } from './core/enrollment.ts'
 import { limits } from './core/limits.ts'
 import type { Log } from './core/log.ts'
 import { compilePattern } from './core/pattern.ts'
-import type { Store } from './core/storage.ts'
+import type { Durability, Store } from './core/storage.ts'
 import type { Resolver } from './directory/resolver.ts'
 import { createHttp, httpProtocol, offeredProtocols } from './net/http.ts'
 import { listenTls } from './net/listen.ts'
@@ -45,6 +45,10 @@ export interface AtServerOptions {
   readonly autoNotify?: boolean
   /** Life of notifications that name none, in milliseconds. */
   readonly notificationMs?: number
+  /** Of changes on connections that name none; `group` unless told. */
+  readonly durability?: Durability
+  /** How long changes in `interval` mode may be acknowledged before they are on flash, in milliseconds. */
+  readonly intervalMs?: number
   readonly serverCertificate?: Ports['serverCertificate']
   readonly maxConnections?: number
 }
@@ -65,8 +69,11 @@ export interface AtServer {
   readonly atSign: AtSign
   /** Serves a stream that was accepted elsewhere: HTTP where ALPN chose it, else the atProtocol. */
   handle(stream: Duplex, origin: Origin): void
-  /** Opens a connection from inside the process; it passes the same gate as one over TLS. */
-  connect(): Duplex
+  /**
+   * Opens a connection from inside the process; it passes the same gate as one over TLS.
+   * @param durability of the changes made on it; that of the store unless told
+   */
+  connect(durability?: Durability): Duplex
   activated(): Promise<boolean>
   /** Numbers for the people who run it. */
   status(): Promise<AtServerStatus>
@@ -113,7 +120,8 @@ const defaultFederation: FederationSettings = { clientCertificate: 'if-present',
  */
 export async function createAtServer(options: AtServerOptions, seams: StoreSeams = {}): Promise<AtServer> {
   const { atSign, directory, clock, log } = options
-  const store = await openStore({ directory, atSign, clock, log }, seams)
+  const { durability = 'group', intervalMs = limits.syncIntervalMs } = options
+  const store = await openStore({ directory, atSign, clock, log, durability, intervalMs }, seams)
   try {
     return await assemble(options, store)
   } catch (error) {
@@ -152,7 +160,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     commits: store.commits,
     ...{ notifications, ephemeral, visits },
     enrollments: store.enrollments,
-    write: (change) => store.write(change),
+    write: (change, how) => store.write(change, how),
     secret: (name) => store.secret(name),
     disconnect: (other) => server.disconnect(other),
     pattern: compilePattern,
@@ -173,9 +181,9 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   return {
     atSign: self,
     handle: (stream, origin) => (origin.alpn === httpProtocol ? http : server).handle(stream, origin),
-    connect() {
+    connect(durability) {
       const [near, far] = inProcessPair()
-      server.handle(far, { remoteAddress: 'in-process', certificate: undefined })
+      server.handle(far, { remoteAddress: 'in-process', certificate: undefined, durability })
       return near
     },
     activated,

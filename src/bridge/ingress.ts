@@ -2,6 +2,7 @@ import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError, type ErrorCode } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import type { Durability } from '../core/storage.ts'
 import { bounds } from './bounds.ts'
 import { createLanes } from './lanes.ts'
 import { type Mapping, map, type Problem, type Reading } from './mapping.ts'
@@ -13,11 +14,15 @@ export interface BridgeClient {
   /**
    * Stores a record, encrypted for whom its key names; resolves with the commit id once it is on flash.
    * @param key `@alice:temperature.kitchen.sensors`, `public:…` or a bare name; the owner is this atSign
-   * @param options `ttl` in milliseconds, `ttr` in seconds
+   * @param options `ttl` in milliseconds, `ttr` in seconds; `durability` `interval` resolves before it is on flash
    */
-  put(key: string, value: string, options?: { ttl?: number; ttr?: number }): Promise<number>
-  /** Queues a notification; resolves with its id once it is on flash. `ttln` in milliseconds. */
-  notify(key: string, value: string, options?: { ttln?: number }): Promise<string>
+  put(key: string, value: string, options?: { ttl?: number; ttr?: number; durability?: Durability }): Promise<number>
+  /** Queues a notification; resolves with its id once it is on flash, an `ephemeral` one at once. `ttln` in milliseconds. */
+  notify(
+    key: string,
+    value: string,
+    options?: { ttln?: number; ephemeral?: boolean; durability?: Durability },
+  ): Promise<string>
 }
 
 /** Counters since the start. `received` and `ignored` are messages, the others readings, one for each rule that takes a message. */
@@ -115,14 +120,20 @@ const prefixOf = (recipient: string): string => (recipient === 'self' ? '' : `${
 
 async function deliver(client: BridgeClient, reading: Reading, recipient: string, autoNotify: boolean): Promise<void> {
   const { delivery, text } = reading
-  const { ttl, ttr } = delivery
+  const { ttl, ttr, durability } = delivery
+  const how = durability === undefined ? {} : { durability }
   const key = `${prefixOf(recipient)}${reading.key}`
   if (delivery.update) {
-    await client.put(key, text, { ...(ttl === undefined ? {} : { ttl }), ...(ttr === undefined ? {} : { ttr }) })
+    await client.put(key, text, {
+      ...how,
+      ...(ttl === undefined ? {} : { ttl }),
+      ...(ttr === undefined ? {} : { ttr }),
+    })
   }
   const told = delivery.update && autoNotify
-  if (!delivery.notify || told || !recipient.startsWith('@')) return
-  await client.notify(key, text, ttl === undefined ? {} : { ttln: ttl })
+  if (delivery.notify === false || told || !recipient.startsWith('@')) return
+  const life = ttl === undefined ? {} : { ttln: ttl }
+  await client.notify(key, text, delivery.notify === 'ephemeral' ? { ...life, ephemeral: true } : { ...life, ...how })
 }
 
 /** The last stored reading of each key, as many as `bounds.remembered`. */

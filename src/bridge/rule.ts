@@ -1,5 +1,6 @@
 import { keyKind, parseAtKey } from '../core/at-key.ts'
 import { limits } from '../core/limits.ts'
+import type { Durability } from '../core/storage.ts'
 import { bounds } from './bounds.ts'
 import { type JsonPath, parseJsonPath } from './json-path.ts'
 import { type Captures, parseTopicFilter, type TopicFilter } from './topic.ts'
@@ -19,8 +20,13 @@ export interface Rule {
   readonly recipients?: readonly string[]
   /** Whether the reading becomes a record; default true. */
   readonly update?: boolean
-  /** Whether the reading becomes a notification; default false, because updates of shared records notify by themselves. */
-  readonly notify?: boolean
+  /**
+   * Whether the reading becomes a notification; default false, because updates of shared records notify by themselves.
+   * An `ephemeral` one lives in memory alone, here and at the recipient: nothing of it is written to flash.
+   */
+  readonly notify?: boolean | 'ephemeral'
+  /** When the sensor is acknowledged; as the store does unless told. */
+  readonly durability?: Durability
   /** Life of the record in milliseconds. */
   readonly ttl?: number
   /** Seconds for which recipients may keep a copy, -1 for ever. */
@@ -35,7 +41,8 @@ export interface Rule {
 export interface Delivery {
   readonly recipients: readonly string[]
   readonly update: boolean
-  readonly notify: boolean
+  readonly notify: boolean | 'ephemeral'
+  readonly durability?: Durability
   readonly ttl?: number
   readonly ttr?: number
 }
@@ -67,7 +74,8 @@ export function compileRule(rule: Rule, index: number, namespace: string): Compi
   const path = rule.value === undefined ? undefined : parseJsonPath(rule.value)
   if (typeof path === 'string') return { member: 'value', message: path }
   const delivery = deliveryOf(rule)
-  if (!delivery.update && !delivery.notify) return { member: 'update', message: 'update and notify are both off' }
+  if (!delivery.update && delivery.notify === false)
+    return { member: 'update', message: 'update and notify are both off' }
   if (!delivery.update && !delivery.recipients.every((to) => to.startsWith('@'))) {
     return { member: 'recipients', message: 'only an atSign can be notified; self and public need update' }
   }
@@ -83,10 +91,18 @@ function faultOfKey(key: string, template: readonly string[], filter: TopicFilte
   return 'problem' in sample ? sample.problem : undefined
 }
 
-const deliveryOf = ({ recipients = ['self'], update = true, notify = false, ttl, ttr }: Rule): Delivery => ({
+const deliveryOf = ({
+  recipients = ['self'],
+  update = true,
+  notify = false,
+  durability,
+  ttl,
+  ttr,
+}: Rule): Delivery => ({
   recipients: [...new Set(recipients)],
   update,
   notify,
+  ...(durability === undefined ? {} : { durability }),
   ...(ttl === undefined ? {} : { ttl }),
   ...(ttr === undefined ? {} : { ttr }),
 })

@@ -10,12 +10,13 @@ interface Common extends ConnectOptions {
 async function notify(
   key: string,
   value: string | undefined,
-  options: Common & { delete?: boolean; ttln?: string },
+  options: Common & { delete?: boolean; ephemeral?: boolean; ttln?: string },
   io: Io,
 ): Promise<void> {
   await withClient(options, io, async (client) => {
     const id = await client.notify(key, value, {
       operation: options.delete ? 'delete' : 'update',
+      ...(options.ephemeral ? { ephemeral: true } : {}),
       ...(options.ttln === undefined ? {} : { ttln: duration(options.ttln) }),
     })
     print(io, options.json, { id }, () => `queued as ${id}`)
@@ -46,6 +47,7 @@ export function addNotificationCommands(program: Command, io: Io): void {
   withConnection(program.command('notify').argument('<key>', 'such as @bob:door.alarm').argument('[value]'))
     .description('send a notification, encrypted for its recipient')
     .option('--delete', 'say that the key is gone')
+    .option('--ephemeral', 'kept in memory alone, for two minutes at most; nothing is written to flash')
     .option('--ttln <duration>', 'how long delivery may be tried, such as 1h')
     .addHelpText('after', '\nExample:\n  atedge notify @bob:door.alarm open -a @alice')
     .action((key: string, value: string | undefined, options) => notify(key, value, options, io))

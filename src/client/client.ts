@@ -4,13 +4,14 @@ import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { formatMetadata, type MetadataChange } from '../core/metadata.ts'
+import type { Durability } from '../core/storage.ts'
 import type { AtKeys } from '../crypto/keys-file.ts'
 import { replyData } from '../wire/link.ts'
 import { type Monitor, startMonitor } from './monitor.ts'
 import { createOpener, type ShownMetadata } from './open.ts'
 import { createPairKeys, type Unreachable } from './pair-keys.ts'
 import { seal } from './seal.ts'
-import { createSession } from './session.ts'
+import { createSession, type Session } from './session.ts'
 import type { AtClient, Connect, NotifyOptions } from './types.ts'
 
 export type { AtClient, Connect, NotifyOptions, PutOptions, ReadRecord, ReceivedNotification } from './types.ts'
@@ -19,6 +20,8 @@ export interface AtClientOptions {
   readonly atSign: AtSign
   readonly keys: AtKeys
   readonly connect: Connect
+  /** Ways into the own atServer on which changes have a durability of their own; there are none over a network. */
+  readonly durable?: Readonly<Record<Durability, Connect>>
   readonly clock: Clock
   /** Wait for one reply in milliseconds; 35 s unless told, because the atServer may ask another one first. */
   readonly replyMs?: number
@@ -98,9 +101,28 @@ function readKeys(text: string): string[] {
 }
 
 /** The head of a notify line, up to the metadata. @throws AtError AT0022 for a bad id */
-function notifyHead({ operation = 'update', ttln, id }: NotifyOptions & { id: string }): string {
+function notifyHead({ operation = 'update', ttln, ephemeral, id }: NotifyOptions & { id: string }): string {
   if (!/^[\w-]{1,64}$/.test(id)) throw refused(id, 'is no id of a notification: letters, digits, - and _ only')
-  return `notify:id:${id}:${operation}${ttln === undefined ? '' : `:ttln:${ttln}`}`
+  return `notify:id:${id}:${operation}${ttln === undefined ? '' : `:ttln:${ttln}`}${ephemeral ? ':eph' : ''}`
+}
+
+/** Sessions by the durability of what is written on them, each made when it is first needed. */
+function createDurableSessions(options: AtClientOptions) {
+  const sessions = new Map<Durability, Session>()
+  return {
+    /** @throws AtError AT0022 where a client cannot choose */
+    of(durability: Durability): Session {
+      const connect = options.durable?.[durability]
+      if (connect === undefined)
+        throw refused(durability, 'is a durability that only the process of the atServer can ask for')
+      const session = sessions.get(durability) ?? createSession({ ...options, connect })
+      sessions.set(durability, session)
+      return session
+    },
+    close(): void {
+      for (const session of sessions.values()) session.close()
+    },
+  }
 }
 
 /**
@@ -112,7 +134,9 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
   const self = parseAtSign(options.atSign)
   if (keys.atSign !== self) throw refused(keys.atSign, `is whom these keys belong to, not ${self}`)
   const session = createSession(options)
-  const ask = async (line: string): Promise<string> => replyData(await session.repeatable(line))
+  const sessions = createDurableSessions(options)
+  const ask = async (line: string, durability?: Durability): Promise<string> =>
+    replyData(await (durability === undefined ? session : sessions.of(durability)).repeatable(line))
   const pairKeys = createPairKeys(keys, session.repeatable, clock.now, options.unreachable)
   const opener = createOpener(keys, pairKeys)
   const monitors = new Set<Monitor>()
@@ -126,7 +150,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       if (value === '' && key.scope === 'public') throw refused(key.text, 'takes a value of at least one character')
       const sealed = await seal(keys, pairKeys, key, value)
       const metadata = formatMetadata({ ...tagsOf(given), ...sealed.metadata })
-      return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`))
+      return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`, given.durability))
     },
     async get(text, { bypassCache = false } = {}) {
       const key = withOwner(text, self)
@@ -154,7 +178,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       const head = notifyHead({ ...given, id: given.id ?? randomUUID() })
       const sealed = value === undefined ? undefined : await seal(keys, pairKeys, key, value)
       const metadata = formatMetadata({ ...tagsOf(given), ...(sealed?.metadata ?? { isEncrypted: false }) })
-      return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`)
+      return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`, given.durability)
     },
     notificationStatus: (id) => ask(`notify:status:${id}`),
     monitor(given = {}) {
@@ -165,6 +189,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
     request: session.request,
     async close() {
       for (const monitor of monitors) monitor.close()
+      sessions.close()
       session.close()
     },
   }

@@ -1,11 +1,14 @@
 import type { Duplex } from 'node:stream'
 import type { AtSign } from '../core/at-sign.ts'
+import type { Durability } from '../core/storage.ts'
 
 /** Opens a connection to one's own atServer: TLS or inside the process. Called again after each loss. */
 export type Connect = () => Promise<Duplex>
 
 /** What `put` may say about a record. */
 export interface PutOptions {
+  /** When the change is acknowledged; that of the atServer's store unless told. Only inside the process of the atServer. */
+  readonly durability?: Durability
   /** Life in milliseconds. */
   readonly ttl?: number
   /** Milliseconds before it can be read. */
@@ -18,6 +21,10 @@ export interface PutOptions {
 
 /** What `notify` may say about a notification. */
 export interface NotifyOptions {
+  /** As for `put`. */
+  readonly durability?: Durability
+  /** Held in memory alone, here and at the recipient: two minutes at most, and no byte reaches the flash (`eph`). */
+  readonly ephemeral?: boolean
   readonly operation?: 'update' | 'delete'
   /** Life of the notification in milliseconds. */
   readonly ttln?: number

@@ -33,6 +33,12 @@ export const oneOf = <const W extends string>(...words: readonly W[]) =>
 /** `true` or `false`. */
 export const flag = leaf('true or false', (value) => (typeof value === 'boolean' ? value : undefined))
 
+/** `true`, `false` or one of the words. */
+export const flagOr = <const W extends string>(...words: readonly W[]) =>
+  leaf(`true, false or ${words.join(', ')}`, (value) =>
+    typeof value === 'boolean' ? value : words.find((word) => word === value),
+  )
+
 /** A whole number within bounds, both included. */
 export const count = (what: string, least: number, most: number) =>
   leaf(`${what} from ${least} to ${most}`, (value) =>

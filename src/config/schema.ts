@@ -20,6 +20,7 @@ export const defaults = (hostname: string) => ({
   localDirectory: { enabled: false, host: '::', port: 6400, entries: {} },
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
   notification: { autoNotify: true, expiry: '15m' },
+  storage: { durability: 'group', interval: '1s' },
   bridge: {
     enabled: true,
     keys: undefined,
@@ -64,6 +65,8 @@ const recipients = v.pipe(
   v.maxLength(100, 'expected at most 100 recipients'),
 )
 
+const durability = is.oneOf('group', 'interval')
+
 const rule = is.section({
   topic: is.text('an MQTT topic filter such as zigbee2mqtt/+device'),
   key: is.text('the name of a record such as temperature.{device}'),
@@ -72,7 +75,8 @@ const rule = is.section({
   format: v.optional(is.oneOf('json', 'raw'), 'json'),
   recipients: v.optional(recipients, ['self']),
   update: v.optional(is.flag, true),
-  notify: v.optional(is.flag, false),
+  notify: v.optional(is.flagOr('ephemeral'), false),
+  durability: optional(durability),
   ttl: optional(is.duration(' of at least 1s', 1_000)),
   ttr: optional(ttr),
   minInterval: optional(is.duration()),
@@ -100,6 +104,10 @@ export const settings = is.section({
   notification: is.section({
     autoNotify: is.flag,
     expiry: is.duration(' from 1s to 8d', 1_000, limits.notificationMaxMs),
+  }),
+  storage: is.section({
+    durability,
+    interval: is.duration(' from 100ms to 1h', 100, 3_600_000),
   }),
   bridge: is.section({
     enabled: is.flag,

@@ -1,5 +1,6 @@
 import type { Identity } from './access.ts'
 import type { AtSign } from './at-sign.ts'
+import type { Durability } from './storage.ts'
 
 /** What a TLS client certificate says about the other side of a connection. */
 export interface PeerCertificate {
@@ -30,6 +31,8 @@ export interface Session {
   /** Undefined when the connection came without a certificate or from inside the process. */
   readonly certificate: PeerCertificate | undefined
   readonly remoteAddress: string
+  /** Of the changes made on it; that of the store unless told. Only who opens a connection inside the process may say so. */
+  readonly durability?: Durability | undefined
 }
 
 /** Kinds that a verb may admit; `challenged` is anyone who has asked for a challenge. */

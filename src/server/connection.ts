@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { PeerCertificate, Session } from '../core/session.ts'
+import type { Durability } from '../core/storage.ts'
 import { newSessionId } from '../crypto/challenge.ts'
 import type { FeedSource } from '../services/feed.ts'
 import { type Frame, lineSplitter } from '../wire/framing.ts'
@@ -26,6 +27,7 @@ export interface ConnectionOptions {
   readonly log: Log
   readonly remoteAddress: string
   readonly certificate: PeerCertificate | undefined
+  readonly durability?: Durability | undefined
   readonly onClose: () => void
 }
 
@@ -58,6 +60,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     clientVersion: undefined,
     remoteAddress: options.remoteAddress,
     certificate: options.certificate,
+    durability: options.durability,
   }
   let lastActiveAt = createdAt
   let queue: Frame[] = []

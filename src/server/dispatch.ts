@@ -4,6 +4,7 @@ import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.t
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { promptOf, type Session, sessionKind } from '../core/session.ts'
+import type { Durability } from '../core/storage.ts'
 import { type AnyVerb, findVerb } from '../verbs/table.ts'
 import type { Nested, Ports } from '../verbs/verb.ts'
 import type { Frame } from '../wire/framing.ts'
@@ -91,6 +92,12 @@ interface Gatekeeping {
   readonly signal: AbortSignal
 }
 
+/** The same ports, whose changes are acknowledged as the session may ask for. */
+const durable = (ports: Ports, durability: Durability): Ports => ({
+  ...ports,
+  write: (change) => ports.write(change, { durability }),
+})
+
 /** The same ports, with word of when a change was staged. */
 function announcing(ports: Ports, staging: Gatekeeping['staging']): Ports {
   let announce = (): void => {}
@@ -173,6 +180,7 @@ function encode(reply: Reply, session: Session, self: AtSign, monitoring: boolea
  * session admitted, parsed, permitted, run within a deadline, encoded, logged.
  */
 export function createGate(ports: Ports, log: Log): Gate {
+  const byDurability = { group: durable(ports, 'group'), interval: durable(ports, 'interval') }
   const note = (session: Session, frame: Frame, { error }: Reply): void => {
     if (log.enabled?.('debug') === false) return
     log('debug', 'command', {
@@ -188,7 +196,8 @@ export function createGate(ports: Ports, log: Log): Gate {
         note(session, frame, reply)
         return encode(reply, session, ports.self, monitoring)
       }
-      const gate: Gatekeeping = { ports, staging: {}, log, session, signal }
+      const own = session.durability === undefined ? ports : byDurability[session.durability]
+      const gate: Gatekeeping = { ports: own, staging: {}, log, session, signal }
       const outcome = settled(() => answerFrame(frame, gate), log)
       if (!(outcome instanceof Promise)) return conclude(outcome)
       const later = outcome.then(conclude)

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { PeerCertificate } from '../core/session.ts'
+import type { Durability } from '../core/storage.ts'
 import type { FeedSource } from '../services/feed.ts'
 import type { ConnectionSummary } from '../services/stats.ts'
 import { type Connection, openConnection } from './connection.ts'
@@ -15,6 +16,8 @@ export interface Origin {
   readonly certificate: PeerCertificate | undefined
   /** Protocol chosen by ALPN, if any. */
   readonly alpn?: string | undefined
+  /** Of the changes made on it; that of the store unless told. */
+  readonly durability?: Durability | undefined
 }
 
 /** Serves the atProtocol on streams that somebody else accepted. */

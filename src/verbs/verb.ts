@@ -6,7 +6,7 @@ import type { Metadata } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
 import type { Pattern } from '../core/pattern.ts'
 import type { Session, SessionKind } from '../core/session.ts'
-import type { Commits, Enrollments, Notifications, Records, Transaction } from '../core/storage.ts'
+import type { Commits, Enrollments, Notifications, Records, Transaction, WriteOptions } from '../core/storage.ts'
 import type { Grammar } from '../wire/grammar.ts'
 import type { Reply } from '../wire/reply.ts'
 
@@ -97,7 +97,7 @@ export interface Ports {
   readonly notifications: Notifications
   readonly enrollments: Enrollments
   /** @throws AtError AT0002 when the store could not take the change; nothing of it is then stored */
-  write<T>(change: (tx: Transaction) => Promise<T>): Promise<T>
+  write<T>(change: (tx: Transaction) => Promise<T>, options?: Pick<WriteOptions, 'durability'>): Promise<T>
   /** Reads a server-internal secret. */
   secret(name: string): Promise<string | undefined>
   readonly remote: Remote

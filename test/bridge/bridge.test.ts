@@ -49,6 +49,26 @@ describe('a message becomes records', () => {
     expect(new Set(done.entries.map(({ value }) => value))).toEqual(new Set(['7']))
   })
 
+  test.each([
+    [{ durability: 'interval' as const }, { durability: 'interval' }],
+    [
+      { durability: 'group' as const, ttl: 5000, ttr: -1 },
+      { durability: 'group', ttl: 5000, ttr: -1 },
+    ],
+    [{ update: false, notify: true, durability: 'interval' as const }, { durability: 'interval' }],
+    [
+      { update: false, notify: 'ephemeral' as const, ttl: 5000 },
+      { ephemeral: true, ttln: 5000 },
+    ],
+  ])('as the rule says: %j', async (delivery, options) => {
+    const { client, done } = fakeClient()
+    const rules = [{ topic: 'a', key: 'a', recipients: ['@alice'], ...delivery }]
+    const { url } = await startWorld({ rules, client })
+    const device = await sensor(url)
+    await device.publishAsync('a', '7', { qos: 1 })
+    expect(done.entries.map((entry) => entry.options)).toEqual([options])
+  })
+
   test('by every rule that takes it, and by none without a word of complaint', async () => {
     const { client, done } = fakeClient()
     const humidity = { ...temperature, key: 'humidity.{device}', value: '$.humidity', unit: '%' }

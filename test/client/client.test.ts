@@ -487,6 +487,21 @@ describe('the other requests', () => {
     ])
   })
 
+  it('marks an ephemeral notification', async () => {
+    const { client, lines } = await connect((line, connection) =>
+      line.startsWith('notify') ? 'data:n1' : answers(pairRecords)(line, connection),
+    )
+    await client.notify('@bob:door', 'open', { id: 'n1', ttln: 5000, ephemeral: true })
+    expect(lines.at(-1)).toMatch(/^notify:id:n1:update:ttln:5000:eph:isEncrypted:true:/)
+  })
+
+  it('cannot choose when its changes reach the flash of an atServer elsewhere', async () => {
+    const { client } = await connect(() => 'data:1')
+    expect(await outcome(client.put('a.b', '1', { durability: 'interval' }))).toMatch(
+      /^AT0022 interval is a durability/,
+    )
+  })
+
   it('notifies with the wrapped key inside', async () => {
     const { client, lines } = await connect((line, connection) =>
       line.startsWith('notify') ? 'data:n-1' : answers(pairRecords)(line, connection),

@@ -48,6 +48,7 @@ describe('a configuration', () => {
       localDirectory: { enabled: false, host: '::', port: 6400, entries: {} },
       federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
       notification: { autoNotify: true, expiry: 900_000 },
+      storage: { durability: 'group', interval: 1000 },
       bridge: {
         enabled: true,
         keys: '/var/lib/atedge/keys/@mydevice_key.atKeys',
@@ -118,6 +119,10 @@ describe('a refusal names file, line, key path and what is expected', () => {
     [
       `${name}\nnotification: { expiry: 15 }`,
       '2: notification.expiry: expected a duration such as 500ms, 10s, 15m, 1h or 7d from 1s to 8d, not 15',
+    ],
+    [
+      `${name}\nstorage: { interval: 10ms }`,
+      '2: storage.interval: expected a duration such as 500ms, 10s, 15m, 1h or 7d from 100ms to 1h, not "10ms"',
     ],
     [`${name}\nnotification: { autoNotify: yes }`, '2: notification.autoNotify: expected true or false, not "yes"'],
     [
