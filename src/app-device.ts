@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { type AtServer, createAtServer, listenFor } from './app.ts'
+import { streamStore } from './app-backup.ts'
 import { type Reloads, reloadAll, startControl } from './app-control.ts'
 import { readStatus, type StatusSections } from './app-status.ts'
 import { type Bridge, startBridge } from './bridge/bridge.ts'
@@ -20,6 +21,7 @@ import { listenTcp } from './net/listen-tcp.ts'
 import { clientContext } from './net/tls-context.ts'
 import { ensureAuthority, ensureCertificate } from './provision/files.ts'
 import type { ControlCommands } from './server/control.ts'
+import { type Snapshots, startSnapshots } from './services/snapshots.ts'
 
 /** A device at work: its atServer, and the bridge, directory and host readings that its configuration asks for. */
 export interface Device {
@@ -187,13 +189,16 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     })
     closers.push(await listenFor(server, { ...config.listen, ...context, log }))
     log('info', 'atServer listens', { atSign: config.atSign, port: config.listen.port })
+    const snapshots = config.snapshots.enabled ? await snapshotsOf(server, options) : undefined
+    if (snapshots !== undefined) closers.push(snapshots.close)
     // What `atedge status` shows besides the atServer's own numbers: one line a part, `disk: () => disk.status(),`.
-    const sections: StatusSections = {}
+    const sections: StatusSections = { snapshots: () => snapshots?.status() }
     // What `atedge reload` reads anew: one line a part, `certificates: () => certificates.read(),`.
     const reloads: Reloads = {}
     const commands: ControlCommands = {
       status: () => readStatus({ server, version, clock, chain: () => chain }, sections),
       reload: () => reloadAll(reloads),
+      backup: streamStore(server.content),
     }
     closers.push(await startControl({ path: config.control.path, commands, clock, log }))
     const bridge = config.bridge.enabled ? followWithBridge(server, options) : undefined
@@ -203,6 +208,12 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     await close()
     throw error
   }
+}
+
+function snapshotsOf(server: AtServer, { config, clock, log }: DeviceOptions): Promise<Snapshots> {
+  const { interval, keep } = config.snapshots
+  const folder = join(config.dataDir, 'snapshots')
+  return startSnapshots({ store: server.content, folder, intervalMs: interval, keep, clock, log })
 }
 
 const retryBridgeMs = 5_000

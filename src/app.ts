@@ -22,6 +22,7 @@ import { createPeers } from './services/peers.ts'
 import { createProofs } from './services/proofs.ts'
 import { createRemote, type KeyRefresh } from './services/remote.ts'
 import { ensureSigningKeys } from './services/signing-keys.ts'
+import type { SnapshotSource } from './services/snapshots.ts'
 import { createStats, summarize } from './services/stats.ts'
 import { startSweep } from './services/sweep.ts'
 import { createVisits } from './services/visits.ts'
@@ -75,6 +76,8 @@ export interface AtServer {
    */
   connect(durability?: Durability): Duplex
   activated(): Promise<boolean>
+  /** The store as it lies on flash, for snapshots and backups. */
+  readonly content: SnapshotSource
   /** Numbers for the people who run it. */
   status(): Promise<AtServerStatus>
   /** The CRAM secret of an atSign that is not activated yet, made on first use; undefined once it is activated. */
@@ -187,6 +190,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
       return near
     },
     activated,
+    content: store,
     async status() {
       return {
         activated: await activated(),

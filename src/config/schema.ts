@@ -29,6 +29,7 @@ export const defaults = (hostname: string) => ({
     rules: [],
   },
   health: { enabled: true, interval: '1m', topic: 'atedge/host', recipients: ['self'] },
+  snapshots: { enabled: true, interval: '1d', keep: 3 },
   control: { path: undefined },
   log: { level: 'info' },
 })
@@ -129,6 +130,11 @@ export const settings = is.section({
     interval: is.duration(' of at least 1s', 1_000),
     topic,
     recipients,
+  }),
+  snapshots: is.section({
+    enabled: is.flag,
+    interval: is.duration(' from 5m to 365d', 300_000, 31_536_000_000),
+    keep: is.count('a number of snapshots', 1, 100),
   }),
   control: is.section({ path: optional(file) }),
   log: is.section({ level: is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent') }),

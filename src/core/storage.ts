@@ -137,6 +137,8 @@ export interface Store {
   damaged(): number
   /** Bytes of the database directory. */
   size(): Promise<number>
+  /** How often something was written since the store was opened. */
+  changes(): number
   /**
    * Everything that is committed at one moment, as a stream that can be kept, carried away and restored. Changes go on
    * meanwhile. @throws AtError AT0002 when the database cannot be read to its end

@@ -108,12 +108,14 @@ function skipCommits(database: Database, { atSign, lastCommitId }: SnapshotHeade
   const next = lastCommitId + limits.restoreCommitGap
   if (!Number.isSafeInteger(next)) throw new StoreRefusal('damaged', 'the snapshot holds an impossible commit id')
   const mark = sealed(tables.meta, commitKey, next)
+  const gapTo = (last: number): Operation => sealed(tables.gaps, sortable(lastCommitId + 1), last)
   const key = `public:signing_publickey${atSign}`
   const record = readRow(database, tables.records, key)
   const entry = record === undefined ? undefined : readRow(database, tables.commits, sortable(record.commitId))
-  if (record === undefined || entry?.key !== key) return [mark]
+  if (record === undefined || entry?.key !== key) return [mark, gapTo(next)]
   return [
     mark,
+    gapTo(next - 1),
     { key: tables.commits.prefix + sortable(record.commitId), value: undefined },
     sealed(tables.commits, sortable(next), { ...entry, commitId: next }),
     sealed(tables.records, key, { ...record, commitId: next }),

@@ -91,9 +91,13 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     throw error
   })
   const { aroundBatch = (write) => write(), aroundSync = (sync) => sync() } = seams
+  let changes = 0
   const writer = createWriter({
     ...{ committed, log },
-    batch: (operations, sync) => aroundBatch(() => database.batch(operations, sync), operations, sync),
+    batch(operations, sync) {
+      changes += 1
+      return aroundBatch(() => database.batch(operations, sync), operations, sync)
+    },
     recover: createRecovery(database, load, clock),
     interval: createIntervalSync({ sync: () => aroundSync(database.syncLog), intervalMs, clock, log }),
     last: releaseReserved,
@@ -114,6 +118,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     sweep: (now) => sweep(database, committed, writer, now),
     nextExpiry: () => nextExpiry(database),
     size: () => database.size(),
+    changes: () => changes,
     snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
     damaged: () => committed.damaged(),
     async close() {

@@ -57,6 +57,7 @@ describe('a configuration', () => {
         rules: [],
       },
       health: { enabled: true, interval: 60_000, topic: 'atedge/host', recipients: ['self'] },
+      snapshots: { enabled: true, interval: 86_400_000, keep: 3 },
       control: { path: '/var/lib/atedge/control/control.sock' },
       log: { level: 'info' },
       underSystemd: false,

@@ -89,6 +89,7 @@ test('after a restore no commit id is issued twice, and a client that is ahead o
   const ahead = await all(again.commits.entries(lost))
   expect(ahead).toEqual([{ commitId: highest, key: signingKey, operation: '*', opTime: start }])
   expect(await again.records.get(signingKey)).toMatchObject({ value: 'the public half', commitId: highest })
+  expect(await all(again.commits.gaps())).toEqual([{ from: 4, to: highest - 1 }])
   const next = await again.write((tx) => put(tx, 'late.sensors@alice', '3'))
   expect(next).toBe(highest + 1)
 })
