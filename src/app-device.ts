@@ -1,9 +1,8 @@
-import { mkdir, readFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { type AtServer, createAtServer, listenFor } from './app.ts'
 import { streamStore } from './app-backup.ts'
+import { type DeviceCertificate, followCertificate } from './app-certificate.ts'
 import { type Reloads, reloadAll, startControl } from './app-control.ts'
 import { readStatus, type StatusSections } from './app-status.ts'
 import { type Bridge, startBridge } from './bridge/bridge.ts'
@@ -17,9 +16,9 @@ import { createResolver } from './directory/resolver.ts'
 import { startDirectory } from './directory/server.ts'
 import { createTable } from './directory/table.ts'
 import { dialTls } from './net/dial.ts'
+import type { Listener } from './net/listen.ts'
 import { listenTcp } from './net/listen-tcp.ts'
-import { clientContext } from './net/tls-context.ts'
-import { ensureAuthority, ensureCertificate } from './provision/files.ts'
+import { clientContext, type ServerContext } from './net/tls-context.ts'
 import type { ControlCommands } from './server/control.ts'
 import { type Snapshots, startSnapshots } from './services/snapshots.ts'
 
@@ -28,6 +27,8 @@ export interface Device {
   readonly server: AtServer
   /** Port of the embedded broker, once the bridge runs. */
   brokerPort(): number | undefined
+  /** Reads anew what can change while the device runs. @returns what became of each part, by name */
+  reload(): Promise<Readonly<Record<string, unknown>>>
   close(): Promise<void>
 }
 
@@ -38,28 +39,7 @@ export interface DeviceOptions {
   readonly version: string
 }
 
-/** What the device shows to others and whom it trusts. PEM texts. */
-export interface DeviceCertificate {
-  readonly chain: string
-  readonly key: string
-  readonly ca: string | undefined
-}
-
 type Close = () => Promise<unknown>
-
-/** Files that configuration names, or a certificate of the device's own authority, issued once and kept. */
-export async function deviceCertificate(config: Config, clock: Clock): Promise<DeviceCertificate> {
-  const { chain, key, ca } = config.certificates
-  if (chain !== undefined && key !== undefined) {
-    const [chainText, keyText] = await Promise.all([readFile(chain, 'utf8'), readFile(key, 'utf8')])
-    return { chain: chainText, key: keyText, ca: ca === undefined ? undefined : await readFile(ca, 'utf8') }
-  }
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  const authority = await ensureAuthority(config.dataDir, `atedge ${config.atSign}`, clock.now())
-  const names = [...new Set([config.host, hostname(), 'localhost', '127.0.0.1', '::1'])]
-  const issued = await ensureCertificate(config.dataDir, authority, names, clock.now())
-  return { chain: issued.chain, key: issued.key, ca: authority.certificate }
-}
 
 const retryKeysMs = 5_000
 
@@ -144,20 +124,29 @@ function startHealth(port: number, { config, clock, log }: DeviceOptions): Close
   return () => publisher.stop()
 }
 
+const contextOf = ({ chain, key, ca }: DeviceCertificate): ServerContext => ({ cert: chain, key, ca })
+
+const dialContext = ({ chain, key, ca }: DeviceCertificate) =>
+  clientContext({ cert: chain, key, ...(ca === undefined ? {} : { ca: [ca] }) })
+
 /**
  * Starts everything that the configuration asks for. The bridge follows by itself once the atSign is activated.
  * @throws Error that names the busy port, the unusable file or the locked store
  */
 export async function startDevice(options: DeviceOptions): Promise<Device> {
   const { config, clock, log, version } = options
-  const { chain, key, ca } = await deviceCertificate(config, clock)
-  const context = { cert: chain, key, ...(ca === undefined ? {} : { ca }) }
-  const trust = ca === undefined ? {} : { ca: [ca] }
   const closers: Close[] = []
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer()
   }
-  const secureContext = clientContext({ ...trust, cert: chain, key })
+  const listeners: Pick<Listener, 'setContext'>[] = []
+  const certificate = await followCertificate(options, (next) => {
+    for (const listener of listeners) listener.setContext(contextOf(next))
+    secureContext = dialContext(next)
+  })
+  closers.push(async () => certificate.close())
+  const context = contextOf(certificate.current())
+  let secureContext = dialContext(certificate.current())
   const dial = (address: { host: string; port: number }): Promise<Duplex> =>
     dialTls({ ...address, context: secureContext, clock })
   try {
@@ -168,6 +157,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
       const { host, port } = localDirectory
       const directory = await startDirectory({ listen: { ...context, host, port }, table, clock, log })
       closers.push(() => directory.close())
+      listeners.push(directory)
       log('info', 'atDirectory listens', { port: directory.port })
     }
     const directoryAddress = localDirectory.enabled
@@ -185,25 +175,27 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
       notificationMs: config.notification.expiry,
       durability: config.storage.durability,
       intervalMs: config.storage.interval,
-      serverCertificate: () => ({ chain }),
+      serverCertificate: certificate.current,
     })
-    closers.push(await listenFor(server, { ...config.listen, ...context, log }))
+    const listening = await listenFor(server, { ...config.listen, ...context, log })
+    closers.push(listening.close)
+    listeners.push(listening)
     log('info', 'atServer listens', { atSign: config.atSign, port: config.listen.port })
     const snapshots = config.snapshots.enabled ? await snapshotsOf(server, options) : undefined
     if (snapshots !== undefined) closers.push(snapshots.close)
     // What `atedge status` shows besides the atServer's own numbers: one line a part, `disk: () => disk.status(),`.
     const sections: StatusSections = { snapshots: () => snapshots?.status() }
     // What `atedge reload` reads anew: one line a part, `certificates: () => certificates.read(),`.
-    const reloads: Reloads = {}
+    const reloads: Reloads = { certificates: async () => ({ changed: await certificate.reload() }) }
     const commands: ControlCommands = {
-      status: () => readStatus({ server, version, clock, chain: () => chain }, sections),
+      status: () => readStatus({ server, version, clock, chain: () => certificate.current().chain }, sections),
       reload: () => reloadAll(reloads),
       backup: streamStore(server.content),
     }
     closers.push(await startControl({ path: config.control.path, commands, clock, log }))
     const bridge = config.bridge.enabled ? followWithBridge(server, options) : undefined
     if (bridge !== undefined) closers.push(bridge.close)
-    return { server, brokerPort: () => bridge?.port(), close }
+    return { server, brokerPort: () => bridge?.port(), reload: () => reloadAll(reloads), close }
   } catch (error) {
     await close()
     throw error

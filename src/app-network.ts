@@ -145,7 +145,7 @@ async function startMember(
     version: options.version,
     serverCertificate: () => ({ chain: certificate.chain }),
   })
-  closers.push(await listenFor(server, { host: loopback, port, ...context, log }))
+  closers.push((await listenFor(server, { host: loopback, port, ...context, log })).close)
   const member = { atSign, host, port, server }
   if (options.activate) return { ...member, keys: await ensureKeys(server, options) }
   const cram = await server.cramSecret()

@@ -9,7 +9,8 @@ import { compilePattern } from './core/pattern.ts'
 import type { Durability, Store } from './core/storage.ts'
 import type { Resolver } from './directory/resolver.ts'
 import { createHttp, httpProtocol, offeredProtocols } from './net/http.ts'
-import { listenTls } from './net/listen.ts'
+import { type Listener, listenTls } from './net/listen.ts'
+import type { ServerContext } from './net/tls-context.ts'
 import { newCramSecret } from './provision/secret.ts'
 import { createGate } from './server/dispatch.ts'
 import { createResponder } from './server/http.ts'
@@ -89,15 +90,20 @@ export interface AtServer {
 /** How long open connections may take to end once a server stops listening. */
 const graceMs = 3_000
 
+/** An atServer that can be reached over TLS. */
+export interface Listening extends Pick<Listener, 'port' | 'setContext'> {
+  /** Stops listening, lets commands under way finish and closes the server. */
+  close(): Promise<void>
+}
+
 /**
  * Has an atServer listen for TLS. When the port cannot be had, the server is closed.
- * @returns a function that stops listening, lets commands under way finish and closes the server
  * @throws Error that names the port
  */
 export async function listenFor(
   server: AtServer,
-  at: { host?: string; port: number; cert: string; key: string; ca?: string; log: Log },
-): Promise<() => Promise<void>> {
+  at: ServerContext & { host?: string; port: number; log: Log },
+): Promise<Listening> {
   const onConnection = (socket: Duplex, info: Origin): void => server.handle(socket, info)
   try {
     const maxSockets = 2 * limits.inboundConnections
@@ -105,8 +111,11 @@ export async function listenFor(
       ...{ ...at, alpn: offeredProtocols, handshakeMs: limits.handshakeMs, maxSockets },
       onConnection,
     })
-    return async () => {
-      await Promise.all([listener.close(graceMs), server.close()])
+    return {
+      ...{ port: listener.port, setContext: listener.setContext },
+      async close() {
+        await Promise.all([listener.close(graceMs), server.close()])
+      },
     }
   } catch (error) {
     await server.close()

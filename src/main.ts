@@ -18,6 +18,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   isTerminal: process.stdout.isTTY === true,
   columns: () => process.stdout.columns ?? 80,
   stopped,
+  onHangup: (task) => process.on('SIGHUP', task),
   readInput: () => text(process.stdin),
   home: homedir(),
   program,

@@ -2,7 +2,8 @@ import { access, mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { createAtServer } from '../app.ts'
-import { deviceCertificate, startDevice } from '../app-device.ts'
+import { deviceCertificate } from '../app-certificate.ts'
+import { startDevice } from '../app-device.ts'
 import type { Config } from '../config/load.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
@@ -92,6 +93,7 @@ async function serve(options: { config: string; logLevel?: string }, io: Io): Pr
   const config = await readConfig(options.config, flags)
   const log = createLog(config.log.level, config.underSystemd)
   const device = await startDevice({ config, clock: systemClock, log, version })
+  io.onHangup?.(async () => log('info', 'reloaded', await device.reload()))
   await io.stopped
   log('info', 'stopping')
   await device.close()

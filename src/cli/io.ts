@@ -8,6 +8,8 @@ export interface Io {
   columns(): number
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly stopped: Promise<void>
+  /** Has something done at every SIGHUP. */
+  onHangup?(task: () => void): void
   /** All of standard input as text, for secrets that must not stand on a command line. */
   readInput(): Promise<string>
   readonly home: string

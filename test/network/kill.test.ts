@@ -80,7 +80,7 @@ async function startAlice(place: Place): Promise<Alice> {
   const server = await createAtServer({
     ...{ atSign: '@alice', directory: join(folder, 'alice'), resolver, dial, clock, log, version: 'test' },
   })
-  closeLater(await listenFor(server, { host: '127.0.0.1', port: ports.alice, cert: chain, key, ca, log }))
+  closeLater((await listenFor(server, { host: '127.0.0.1', port: ports.alice, cert: chain, key, ca, log })).close)
   const secret = (await server.cramSecret()) ?? ''
   const values: string[] = []
   const monitor = await login(place, ports.alice, '@alice', secret, (line) => {

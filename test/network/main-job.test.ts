@@ -221,7 +221,7 @@ async function startAlice({ folder, ports }: Place): Promise<{ server: AtServer;
     ['fullchain.pem', 'privkey.pem'].map((name) => readFile(join(folder, name), 'utf8')),
   )
   const at = { host: '127.0.0.1', port: ports.alice, cert: cert ?? '', key: certKey ?? '', ca, log }
-  const close = await listenFor(server, at)
+  const { close } = await listenFor(server, at)
   closeLater(close)
   return { server, close }
 }

@@ -23,7 +23,7 @@ it('an atServer whose port is taken says so and leaves its store to the next att
   await expect(listenFor(await create(), { ...at, port: taken })).rejects.toThrow(
     `Cannot listen on port ${taken} of 127.0.0.1: another program uses it already`,
   )
-  const close = await listenFor(await create(), { ...at, port: await freePort() })
+  const { close } = await listenFor(await create(), { ...at, port: await freePort() })
   await close()
 })
 

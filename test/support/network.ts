@@ -244,10 +244,10 @@ async function startMember(
       ...{ atSign, directory, resolver, dial, clock, log, version: '0.0.0-test', ...parts.forAll, ...changes },
     })
     if (port === 0) port = await freePort()
-    const stopListening = await listenFor(server, { host: names.loopback, port, ...context, log })
+    const listening = await listenFor(server, { host: names.loopback, port, ...context, log })
     const close = async (): Promise<void> => {
       resolver.close()
-      await stopListening()
+      await listening.close()
     }
     running = { server, close }
   }
