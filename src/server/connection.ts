@@ -63,7 +63,9 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     durability: options.durability,
   }
   let lastActiveAt = createdAt
+  /** Lines that came; those before `next` have been started. */
   let queue: Frame[] = []
+  let next = 0
   let queuedChars = 0
   /** Characters of the commands that were started and not answered yet. */
   let charsUnderWay = 0
@@ -82,18 +84,26 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   let cancelLinger: (() => void) | undefined
 
   const output = createOutput(stream, () => {
-    if (queue.length > 0) void drain()
+    if (queue.length > next) drain()
     else resumeReading()
   })
 
   /** The client sends faster than it is answered, or leaves its answers unread. */
   const isAhead = (): boolean =>
-    queue.length >= limits.pipelinedLines ||
+    queue.length - next >= limits.pipelinedLines ||
     queuedChars >= limits.pipelinedChars ||
     output.waiting() > limits.unsentBytes
 
   const resumeReading = (): void => {
     if (stream.isPaused() && !closing && !isAhead()) stream.resume()
+  }
+
+  /** Lets go of lines, once that is worth it. */
+  const forget = (count: number): void => {
+    next = count
+    if (next < queue.length && next < limits.pipelinedLines) return
+    queue = queue.slice(next)
+    next = 0
   }
 
   const endMonitor = (): void => {
@@ -109,7 +119,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     gone.abort()
     endMonitor()
     cancelLinger?.()
-    queue = []
+    forget(queue.length)
     answers.clear()
     stream.destroy()
     options.onClose()
@@ -128,7 +138,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (abrupt) end()
     if (closing) return
     closing = true
-    queue = []
+    forget(queue.length)
     // What is under way is still answered.
     if (!running && answers.waiting() === 0) flushAndEnd()
   }
@@ -145,7 +155,10 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (held !== undefined && multiplexed) {
       held.push(line)
       heldChars += line.length
-    } else output.push(line)
+      return
+    }
+    output.push(line)
+    output.flushSoon()
   }
 
   const releaseHeld = (): void => {
@@ -177,7 +190,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const answers = createInOrder(conclude, () => {
     if (running) return
     if (closing) rest()
-    else void drain()
+    else drain()
   })
 
   /** Whether a line has to wait for the answers to those before it. */
@@ -204,31 +217,37 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   }
 
   /** Answers what is queued, as long as the client reads; what is left waits until the output has drained. */
-  const drain = async (): Promise<void> => {
+  const drain = (): void => {
     if (running || closing) return
     running = true
-    let taken = 0
-    while (!closing && output.waiting() <= limits.unsentBytes) {
-      const frame = queue[taken]
+    let waiting: Promise<unknown> | undefined
+    while (waiting === undefined && !closing && output.waiting() <= limits.unsentBytes) {
+      const frame = queue[next]
       if (frame === undefined || mustWait(frame)) break
-      taken++
-      const waiting = take(frame)
-      if (waiting !== undefined) await waiting
-      if (taken === queue.length) {
-        queue = []
-        taken = 0
-      }
+      next++
+      waiting = take(frame)
+    }
+    forget(next)
+    output.flush()
+    if (waiting !== undefined) {
+      void waiting.then(goOn)
+      return
     }
     running = false
-    if (taken > 0) queue = queue.slice(taken)
     rest()
+  }
+
+  const goOn = (): void => {
+    running = false
+    if (closing) rest()
+    else drain()
   }
 
   /** Nothing can be taken now. */
   const rest = (): void => {
     if (closing) {
       if (answers.waiting() === 0) flushAndEnd()
-    } else if (queue.length > 0) return
+    } else if (queue.length > next) return
     else if (finished && answers.waiting() === 0) close()
     else resumeReading()
   }
@@ -246,11 +265,11 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
       queuedChars += weightOf(frame)
     }
     if (isAhead()) stream.pause()
-    void drain()
+    drain()
   })
   stream.on('end', () => {
     finished = true
-    if (!running && queue.length === 0 && answers.waiting() === 0) close()
+    if (!running && queue.length === next && answers.waiting() === 0) close()
   })
   stream.on('error', (error) => {
     log('debug', 'connection lost', { session: session.id, reason: error.message })

@@ -4,8 +4,10 @@ import { limits } from '../core/limits.ts'
 /** Bytes on their way to one client. Each message is a whole reply or notification. */
 export interface Output {
   push(message: string): void
-  /** Writes now what would leave at the end of the turn. */
+  /** Writes what was pushed, as soon as the write before it has left. */
   flush(): void
+  /** The same at the end of the turn, together with whatever else the turn brings. */
+  flushSoon(): void
   /** Bytes that were pushed and have not left yet. */
   waiting(): number
   /** Runs once everything pushed so far has left. */
@@ -14,6 +16,9 @@ export interface Output {
 
 /** Bytes that stay with the LF and the prompt when a long reply is cut into TLS records. */
 const tailBytes = 4_096
+
+/** A microtask of its own for each flush; `queueMicrotask` would make an asynchronous resource as well. */
+const turnEnds = Promise.resolve()
 
 /**
  * Writes messages so that no TLS record boundary separates a reply's LF from its prompt: several short messages share a
@@ -75,14 +80,14 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
       const bytes = Buffer.byteLength(message)
       queue.push({ text: message, bytes })
       waiting += bytes
-      // What is answered in the same turn leaves in the same write.
-      if (!scheduled) {
-        scheduled = true
-        queueMicrotask(() => {
-          scheduled = false
-          pump()
-        })
-      }
+    },
+    flushSoon() {
+      if (scheduled) return
+      scheduled = true
+      void turnEnds.then(() => {
+        scheduled = false
+        pump()
+      })
     },
     flush: pump,
     waiting: () => waiting,

@@ -11,13 +11,18 @@ export type Frame =
 /** JavaScript's `trim` leaves U+0085, which Dart's removes (page 01, section 3). */
 const blank = /[\s\u0085]/
 
+const isBlank = (text: string, at: number): boolean => {
+  const code = text.charCodeAt(at)
+  return (code <= 0x20 || code >= 0x7f) && blank.test(text.charAt(at))
+}
+
 /** A loop, because a regex with `$` looks at every run of blanks inside the line again and again. */
 function trimmed(text: string): string {
   let from = 0
   let to = text.length
-  while (from < to && blank.test(text.charAt(from))) from++
-  while (to > from && blank.test(text.charAt(to - 1))) to--
-  return text.slice(from, to)
+  while (from < to && isBlank(text, from)) from++
+  while (to > from && isBlank(text, to - 1)) to--
+  return to - from === text.length ? text : text.slice(from, to)
 }
 
 /** Cuts a stream of bytes into lines, at every LF, whatever the chunks are. Holds at most one line. */
@@ -28,8 +33,14 @@ export interface LineSplitter {
   setLimit(bytes: number): void
 }
 
-const frameOf = (bytes: Buffer): Frame =>
-  isUtf8(bytes) ? { kind: 'line', text: trimmed(bytes.toString('utf8')) } : { kind: 'notUtf8' }
+/** What bytes that are not UTF-8 are read as; bytes may also be this character. */
+const replacement = '\ufffd'
+
+function frameOf(bytes: Buffer, from: number, to: number): Frame {
+  const text = bytes.toString('utf8', from, to)
+  if (text.includes(replacement) && !isUtf8(bytes.subarray(from, to))) return { kind: 'notUtf8' }
+  return { kind: 'line', text: trimmed(text) }
+}
 
 const nothing = Buffer.alloc(0)
 
@@ -55,18 +66,18 @@ export function lineSplitter(limit: number): LineSplitter {
     heldBytes = 0
   }
 
-  const complete = (piece: Buffer): Frame | undefined => {
+  const complete = (bytes: Buffer, from: number, to: number): Frame | undefined => {
     if (skipping) {
       skipping = false
       return undefined
     }
-    if (heldBytes + piece.length + 1 > longest) {
+    if (heldBytes + to - from + 1 > longest) {
       drop()
       return { kind: 'tooLong' }
     }
-    if (heldBytes === 0) return frameOf(piece)
-    hold(piece)
-    const frame = frameOf(held.subarray(0, heldBytes))
+    if (heldBytes === 0) return frameOf(bytes, from, to)
+    hold(bytes.subarray(from, to))
+    const frame = frameOf(held, 0, heldBytes)
     drop()
     return frame
   }
@@ -76,16 +87,16 @@ export function lineSplitter(limit: number): LineSplitter {
       longest = bytes
     },
     push(chunk) {
-      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      const bytes = chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
       const frames: Frame[] = []
       let from = 0
       for (let lf = bytes.indexOf(10); lf !== -1; lf = bytes.indexOf(10, from)) {
-        const frame = complete(bytes.subarray(from, lf))
+        const frame = complete(bytes, from, lf)
         if (frame !== undefined) frames.push(frame)
         from = lf + 1
       }
+      if (from === bytes.length || skipping) return frames
       const rest = bytes.subarray(from)
-      if (rest.length === 0 || skipping) return frames
       if (heldBytes + rest.length >= longest) {
         drop()
         skipping = true

@@ -96,8 +96,10 @@ test('it knows how many bytes wait, and tells when none does', async () => {
   const output = createOutput(stream, () => drained++)
   let flushed = false
   output.push('é\n@')
+  output.flush()
   await new Promise(setImmediate)
   output.push('x\n@')
+  output.flushSoon()
   output.whenFlushed(() => {
     flushed = true
   })
@@ -115,9 +117,11 @@ test('a stream that is gone takes nothing more and breaks nothing', async () => 
   const output = createOutput(stream, () => {})
   stream.on('error', () => {})
   output.push('a\n@')
+  output.flush()
   await new Promise(setImmediate)
   stream.destroy(new Error('reset'))
   output.push('b\n@')
+  output.flush()
   await new Promise(setImmediate)
   expect(Buffer.concat(writes).toString()).toBe('a\n@')
 })
