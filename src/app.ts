@@ -14,6 +14,7 @@ import type { ServerContext } from './net/tls-context.ts'
 import { newCramSecret } from './provision/secret.ts'
 import { createGate } from './server/dispatch.ts'
 import { createResponder } from './server/http.ts'
+import type { PlaceLimits } from './server/places.ts'
 import { createServer, type Origin } from './server/server.ts'
 import { createDelivery } from './services/delivery.ts'
 import { createEphemeral, withEphemeral } from './services/ephemeral.ts'
@@ -52,7 +53,8 @@ export interface AtServerOptions {
   /** How long changes in `interval` mode may be acknowledged before they are on flash, in milliseconds. */
   readonly intervalMs?: number
   readonly serverCertificate?: Ports['serverCertificate']
-  readonly maxConnections?: number
+  /** How many connections there may be; `limits.ts` where it says nothing. */
+  readonly places?: Partial<PlaceLimits>
 }
 
 /** How an atServer is. Milliseconds and bytes. */
@@ -72,7 +74,7 @@ export interface AtServer {
   /** Serves a stream that was accepted elsewhere: HTTP where ALPN chose it, else the atProtocol. */
   handle(stream: Duplex, origin: Origin): void
   /**
-   * Opens a connection from inside the process; it passes the same gate as one over TLS.
+   * Opens a connection from inside the process; it passes the same gate as one over TLS and takes no place.
    * @param durability of the changes made on it; that of the store unless told
    */
   connect(durability?: Durability): Duplex
@@ -178,8 +180,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     pattern: compilePattern,
     serverCertificate: options.serverCertificate ?? (() => undefined),
   }
-  const { maxConnections = limits.inboundConnections } = options
-  const server = createServer({ gate: createGate(ports, log), feed, clock, log, maxConnections })
+  const server = createServer({ gate: createGate(ports, log), feed, clock, log, places: options.places })
   const http = createHttp({
     ...{ clock, log, respond: createResponder({ self, records: store.records, clock, log }), reserve: server.reserve },
     // A browser's client certificate proves no atSign.
@@ -195,7 +196,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     handle: (stream, origin) => (origin.alpn === httpProtocol ? http : server).handle(stream, origin),
     connect(durability) {
       const [near, far] = inProcessPair()
-      server.handle(far, { remoteAddress: 'in-process', certificate: undefined, durability })
+      server.handle(far, { remoteAddress: 'in-process', certificate: undefined, isInside: true, durability })
       return near
     },
     activated,

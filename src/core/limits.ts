@@ -6,6 +6,10 @@ export const limits = {
   openLineBytes: 16_384,
   /** Inbound connections; one more gets AT0012 (page 01, 6.2). */
   inboundConnections: 200,
+  /** Of one remote address: half of the places, so that no machine has them all. A home behind one address needs fewer. */
+  connectionsPerAddress: 100,
+  /** Of one proven atSign: released servers open a few at one time, each for one request after the other. */
+  connectionsPerPeer: 16,
   /** Longest time one command may take, waits for peers included. */
   commandMs: 60_000,
   /** Refused lines after which a connection that has proved nothing is closed. */
@@ -14,8 +18,12 @@ export const limits = {
   outboundConnections: 200,
   /** Idle time of a connection that has proved nothing. */
   openIdleMs: 600_000,
+  /** The same when all places are taken; in between it shrinks evenly (page 01, 6.2). */
+  openIdleLeastMs: 5_000,
   /** Idle time of owner and peer sessions. */
   authenticatedIdleMs: 600_000,
+  /** The same when all places are taken. */
+  authenticatedIdleLeastMs: 60_000,
   /** A connection must finish its TLS handshake in this time. */
   handshakeMs: 30_000,
   /** Lines waiting on one connection behind the one that runs; reading stops there until some are answered. */

@@ -17,8 +17,8 @@ export interface HttpOptions {
   readonly clock: Clock
   readonly log: Log
   respond(request: HttpRequest): Promise<HttpAnswer>
-  /** Takes a place among the connections. @returns gives it back; undefined when all are taken */
-  reserve(): (() => void) | undefined
+  /** Takes a place among the connections; `close` takes it away again. @returns gives it back; undefined when there is none */
+  reserve(visitor: { remoteAddress: string; lastActiveAt(): number; close(): void }): (() => void) | undefined
   /** A WebSocket was opened at `/ws`; the place of its connection is free again. */
   onWebSocket(stream: Duplex, remoteAddress: string): void
 }
@@ -129,9 +129,13 @@ export function createHttp(options: HttpOptions): Http {
         stream.destroy()
         return
       }
-      const release = reserve()
+      let lastActiveAt = clock.now()
       // Node judges the time of requests only on sockets that it accepted itself.
-      const drop = (): void => void stream.destroy()
+      const drop = (): void => {
+        leave()
+        stream.destroy()
+      }
+      const release = reserve({ remoteAddress, lastActiveAt: () => lastActiveAt, close: drop })
       let cancel = clock.after(limits.httpMs, drop)
       let turn = Promise.resolve<unknown>(undefined)
       const inTurn = (task: () => Promise<unknown>): void => {
@@ -149,6 +153,7 @@ export function createHttp(options: HttpOptions): Http {
       }
       const prolong = (): void => {
         cancel()
+        lastActiveAt = clock.now()
         if (visitors.has(stream)) cancel = clock.after(limits.httpMs, drop)
       }
       visitors.set(stream, { remoteAddress, release, prolong, inTurn, leave })

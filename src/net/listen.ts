@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type TLSSocket } from 'node:tls'
 import type { Log } from '../core/log.ts'
@@ -22,7 +23,7 @@ export interface ListenOptions extends ServerContext {
   readonly alpn?: readonly string[]
   /** A connection must finish its TLS handshake within this time. */
   readonly handshakeMs: number
-  /** Open sockets, handshakes included; more are dropped. */
+  /** Open sockets, handshakes included. For one more, the one that has been in its handshake for longest is dropped. */
   readonly maxSockets?: number
   readonly log: Log
   onConnection(socket: Duplex, info: ConnectionInfo): void
@@ -50,13 +51,18 @@ function listenError(error: NodeJS.ErrnoException, host: string | undefined, por
   return new Error(`Cannot listen on ${where}: ${error.message}`, { cause: error })
 }
 
+/** Tells the sockets of one listener apart; a TLS socket has that of the TCP socket below it. */
+const addressOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+
 /**
  * Listens for TLS 1.2 and 1.3. Client certificates are requested and judged later, by whoever needs them (page 01, 1).
  * @throws Error that names the port when it cannot be used, or the PEM text that is unusable
  */
 export async function listenTls(options: ListenOptions): Promise<Listener> {
   const { host, port, log } = options
-  const raw = new Set<{ destroy(): void }>()
+  const raw = new Set<Socket>()
+  /** Sockets whose handshake is not done, oldest first, by their address. */
+  const unproven = new Map<string, Socket>()
   const secured = new Set<TLSSocket>()
   let trust = createTrust(options.ca)
 
@@ -67,18 +73,31 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
     rejectUnauthorized: false,
     handshakeTimeout: options.handshakeMs,
     noDelay: true,
+    // Who has said all it will say still gets its answers; whoever takes a connection ends it.
+    allowHalfOpen: true,
   })
-  if (options.maxSockets !== undefined) server.maxConnections = options.maxSockets
 
-  server.on('connection', (socket: Duplex) => {
+  server.on('connection', (socket: Socket) => {
+    if (raw.size >= (options.maxSockets ?? Number.POSITIVE_INFINITY)) {
+      const [oldest = socket] = unproven.values()
+      oldest.destroy()
+      raw.delete(oldest)
+      if (oldest === socket) return
+    }
+    const address = addressOf(socket)
     raw.add(socket)
-    socket.once('close', () => raw.delete(socket))
+    unproven.set(address, socket)
+    socket.once('close', () => {
+      raw.delete(socket)
+      if (unproven.get(address) === socket) unproven.delete(address)
+    })
   })
   server.on('tlsClientError', (error, socket) => {
     log('debug', 'TLS handshake failed', { from: socket.remoteAddress ?? 'unknown', reason: error.message })
     socket.destroy()
   })
   server.on('secureConnection', (socket) => {
+    unproven.delete(addressOf(socket))
     secured.add(socket)
     socket.once('close', () => secured.delete(socket))
     // Until the new owner listens for errors, a reset must not stop the process.

@@ -29,6 +29,8 @@ export interface ConnectionOptions {
   readonly certificate: PeerCertificate | undefined
   readonly durability?: Durability | undefined
   readonly onClose: () => void
+  /** The session has become one of the owner or of a peer. */
+  readonly onProven?: () => void
 }
 
 /** An answer and whether the connection was a monitor when its command came. */
@@ -173,7 +175,9 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (isStranger(session) !== isStranger(answer.session)) {
       lines.setLimit(isStranger(answer.session) ? limits.openLineBytes : limits.lineBytes)
     }
+    const isProven = isStranger(session) && !isStranger(answer.session)
     session = answer.session
+    if (isProven) options.onProven?.()
     refusals = answer.accepted ? 0 : refusals + 1
     if (answer.text !== '') output.push(answer.text)
     if (monitoring && session.identity.kind !== 'owner') endMonitor()

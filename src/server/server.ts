@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Identity } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
@@ -9,6 +10,7 @@ import type { FeedSource } from '../services/feed.ts'
 import type { ConnectionSummary } from '../services/stats.ts'
 import { type Connection, openConnection } from './connection.ts'
 import type { Gate } from './dispatch.ts'
+import { createPlaces, defaultPlaces, type Occupant, type PlaceLimits } from './places.ts'
 
 /** Where a stream comes from. */
 export interface Origin {
@@ -18,16 +20,18 @@ export interface Origin {
   readonly alpn?: string | undefined
   /** Of the changes made on it; that of the store unless told. */
   readonly durability?: Durability | undefined
+  /** It was opened inside the process, as the bridge's: it takes no place and may be idle for as long as it likes. */
+  readonly isInside?: boolean
 }
 
 /** Serves the atProtocol on streams that somebody else accepted. */
 export interface Server {
   handle(stream: Duplex, origin: Origin): void
   /**
-   * Takes a place for a connection that does not speak the atProtocol.
-   * @returns gives it back; undefined when all places are taken
+   * Takes a place for a connection that does not speak the atProtocol. Like every stranger it may lose it to a newcomer.
+   * @returns gives it back; undefined when there is none
    */
-  reserve(): (() => void) | undefined
+  reserve(visitor: Omit<Occupant, 'identity'>): (() => void) | undefined
   connections(): ConnectionSummary[]
   /** Closes the connections of another atSign, proven or about to prove itself. */
   disconnect(atSign: AtSign): void
@@ -36,13 +40,10 @@ export interface Server {
 }
 
 const poolFull = 'error:AT0012-Inbound connection limit exceeded\n'
-const reapEveryMs = 30_000
+/** How often idle connections are looked for, while there is room and while places are scarce. */
+const reapMs = { calm: 30_000, crowded: 5_000 }
 /** How long commands under way may take once the server stops. */
 const graceMs = 3_000
-
-/** Idle time of a connection by who stands behind it; monitors stay alive through their own lines. */
-const allowedIdle = (connection: Connection): number =>
-  connection.session().identity.kind === 'anyone' ? limits.openIdleMs : limits.authenticatedIdleMs
 
 /** Tells why, and waits a little for the other side to close: a reset would take the bytes back. */
 function turnAway(stream: Duplex, clock: Clock): void {
@@ -61,54 +62,53 @@ export function createServer(options: {
   feed: FeedSource
   clock: Clock
   log: Log
-  maxConnections?: number
+  places?: Partial<PlaceLimits> | undefined
 }): Server {
-  const { clock, maxConnections = limits.inboundConnections } = options
+  const { clock, log } = options
   const open = new Set<Connection>()
-  let reserved = 0
+  const places = createPlaces({ ...defaultPlaces, ...options.places }, { clock, log })
   let closed = false
   let cancelReap: (() => void) | undefined
   let allClosed: (() => void) | undefined
 
-  const isFull = (): boolean => open.size + reserved >= maxConnections
-
   const reap = (): void => {
-    const now = clock.now()
-    for (const connection of open) {
-      if (now - connection.lastActiveAt() > allowedIdle(connection)) connection.close()
-    }
-    cancelReap = open.size > 0 && !closed ? clock.after(reapEveryMs, reap) : undefined
+    places.closeIdle()
+    cancelReap = undefined
+    reapLater()
+  }
+  const reapLater = (): void => {
+    if (open.size > 0 && !closed) cancelReap ??= clock.after(places.isCrowded() ? reapMs.crowded : reapMs.calm, reap)
+  }
+
+  const admit = (stream: Duplex, origin: Origin): void => {
+    let giveBack = (): void => {}
+    const connection = openConnection(stream, {
+      ...options,
+      ...origin,
+      onProven: () => places.proven(occupant),
+      onClose() {
+        giveBack()
+        open.delete(connection)
+        if (open.size === 0) allClosed?.()
+      },
+    })
+    const { lastActiveAt, close } = connection
+    const identity = (): Identity => connection.session().identity
+    const occupant: Occupant = { remoteAddress: origin.remoteAddress, identity, lastActiveAt, close }
+    if (origin.isInside !== true) giveBack = places.take(occupant)
+    open.add(connection)
+    reapLater()
   }
 
   return {
     handle(stream, origin) {
-      if (closed) {
-        stream.destroy()
-        return
-      }
-      if (isFull()) {
-        turnAway(stream, clock)
-        return
-      }
-      const connection = openConnection(stream, {
-        ...options,
-        ...origin,
-        onClose() {
-          open.delete(connection)
-          if (open.size === 0) allClosed?.()
-        },
-      })
-      open.add(connection)
-      cancelReap ??= clock.after(reapEveryMs, reap)
+      if (closed) stream.destroy()
+      else if (origin.isInside === true || places.makeRoom(origin.remoteAddress)) admit(stream, origin)
+      else turnAway(stream, clock)
     },
-    reserve() {
-      if (isFull()) return undefined
-      let held = 1
-      reserved += held
-      return () => {
-        reserved -= held
-        held = 0
-      }
+    reserve(visitor) {
+      if (!places.makeRoom(visitor.remoteAddress)) return undefined
+      return places.take({ ...visitor, identity: () => ({ kind: 'anyone' }) })
     },
     connections: () =>
       [...open].map((connection) => ({

@@ -293,7 +293,7 @@ describe('a listener', () => {
     const socket = await dial(listener.port)
     await once(socket, 'data')
     const closing = listener.close(60_000)
-    accepted[0]?.socket.write('last words')
+    accepted[0]?.socket.end('last words')
     expect(String((await once(socket, 'data'))[0])).toBe('last words')
     socket.destroy()
     await closing
@@ -312,9 +312,54 @@ describe('a listener', () => {
     expect(messages).toContain('TLS handshake failed')
   })
 
-  it('takes no more sockets than it may', async () => {
-    const { listener } = await listen({ maxSockets: 1 })
+  it('takes no more sockets than it may; those that linger in their handshake give way', async () => {
+    const { listener } = await listen({ maxSockets: 3 })
+    const inUse = await dial(listener.port)
+    await once(inUse, 'data')
+    const lingering = [0, 1].map(() => connectTcp(listener.port, '127.0.0.1'))
+    const closed = lingering.map((socket) => once(socket.on('error', () => {}).resume(), 'close'))
+    for (const socket of lingering) await once(socket, 'connect')
     await once(await dial(listener.port), 'data')
+    await closed[0]
+    await once(await dial(listener.port), 'data')
+    await closed[1]
     expect(await refusal(dial(listener.port))).toContain('AT0021')
+    expect(inUse.destroyed).toBe(false)
+  })
+
+  describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (version) => {
+    const answer = 'x'.repeat(100_000)
+    /** A client whose bytes pass a relay, and what the relay holds towards the listener. */
+    async function relayed() {
+      const { listener, accepted } = await listen()
+      const far = connectTcp({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
+      const relay = createTcpServer({ allowHalfOpen: true }, (near) => near.pipe(far).pipe(near)).listen(0, '127.0.0.1')
+      cleanups.push(() => relay.close())
+      await once(relay, 'listening')
+      const only = { minVersion: version, maxVersion: version, ca: ours.certificate }
+      const client = connectTls({ ...only, port: (relay.address() as { port: number }).port })
+      cleanups.push(() => client.destroy())
+      client.allowHalfOpen = true
+      await once(client, 'data')
+      return { client, far, server: (accepted[0] as Accepted).socket }
+    }
+
+    it.each(['close_notify', 'a bare FIN'])(
+      'a client that has closed its side by %s is still answered',
+      async (how) => {
+        const { client, far, server: socket } = await relayed()
+        client.write('last command')
+        expect(String((await once(socket, 'data'))[0])).toBe('last command')
+        const ended = once(socket, 'end')
+        if (how === 'close_notify') client.end()
+        else far.end()
+        await ended
+        socket.end(answer)
+        let received = ''
+        client.on('data', (chunk: Buffer) => (received += String(chunk)))
+        await once(client, 'end')
+        expect(received).toBe(answer)
+      },
+    )
   })
 })

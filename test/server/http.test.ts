@@ -8,8 +8,8 @@ import { encodeBase2e15 } from '../../src/crypto/base2e15.ts'
 import { createResponder, type Responder } from '../../src/server/http.ts'
 import { manualClock } from '../support/clock.ts'
 import { connectOffering, fetchFrom, keptConnection } from '../support/https.ts'
-import { type Member, startTestNetwork, type TestNetwork } from '../support/network.ts'
-import { clientOf, raw, startServer } from '../support/server.ts'
+import { type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { clientOf, loginAsOwner, raw, startServer } from '../support/server.ts'
 
 const clock = manualClock()
 const now = clock.now()
@@ -433,25 +433,28 @@ describe('over TLS', () => {
 })
 
 describe('the connection limit', () => {
-  test('counts HTTP connections, and tells their clients', async () => {
-    const network = await startTestNetwork(['@alice'], { maxConnections: 1 })
+  test('with owner and peers in all places, HTTP clients are told to come later', async () => {
+    const network = await startTestNetwork(['@alice'], { places: { total: 1 } })
     const alice = network.member('@alice')
-    const agent = keptConnection()
-    expect((await fetchFrom(alice, network, { path: '/signing_publickey', agent })).status).toBe(200)
-    const refused = await connectOffering(alice, network)
-    expect(await refused.client.closed).toBe('error:AT0012-Inbound connection limit exceeded\n')
+    const { client } = await connectOffering(alice, network)
+    await client.take(/^@/)
+    await loginAsOwner(client, alice)
     const late = await fetchFrom(alice, network, { path: '/signing_publickey' })
     expect([late.status, late.headers.connection, late.body.length]).toEqual([503, 'close', 0])
-    expect((await fetchFrom(alice, network, { path: '/signing_publickey', agent })).status).toBe(200)
+    client.leave()
+    await client.closed
+    await until(async () => (await fetchFrom(alice, network, { path: '/signing_publickey' })).status === 200)
   })
 
-  test('a place is free again once an HTTP connection has ended', async () => {
-    const network = await startTestNetwork(['@alice'], { maxConnections: 1 })
+  test('an HTTP connection that says nothing gives way to a newcomer, whatever that speaks', async () => {
+    const network = await startTestNetwork(['@alice'], { places: { total: 1 } })
     const alice = network.member('@alice')
-    for (let count = 0; count < 3; count++) {
-      const { client } = await connectOffering(alice, network, ['http/1.1'])
-      client.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
-      expect(await client.closed).toMatch(/^HTTP\/1\.1 404 /)
+    for (const protocols of [['http/1.1'], undefined, ['http/1.1']]) {
+      const silent = await connectOffering(alice, network, ['http/1.1'])
+      const { client } = await connectOffering(alice, network, protocols)
+      expect(await silent.client.closed).toBe('')
+      client.write(protocols === undefined ? '@exit\n' : 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+      expect(await client.closed).toMatch(/^@$|^HTTP\/1\.1 404 /)
     }
   })
 

@@ -178,14 +178,13 @@ describe('keeping it alive', () => {
 
 describe('places', () => {
   test('a full pool: the AT0012 bytes as one binary message, then the end', async () => {
-    const full = await startTestNetwork(['@alice'], { maxConnections: 1 })
+    const full = await startTestNetwork(['@alice'], { places: { total: 1 } })
     const member = full.member('@alice')
-    const first = await openWebSocket(member, full)
-    expect((await first.next()).text).toBe('@')
+    const first = await ownerWebSocket(member, full)
     const { next, closed } = await openWebSocket(member, full)
     expect(await next()).toEqual({ text: 'error:AT0012-Inbound connection limit exceeded\n', isBinary: true })
     expect(await closed).toBe(1000)
-    expect(await first.ask('noop:0')).toBe('data:ok\n@')
+    expect(await first.ask('noop:0')).toBe('data:ok\n@alice@')
   })
 
   test('an atServer that stops says goodbye', async () => {

@@ -6,9 +6,11 @@ import { join } from 'node:path'
 import { type Duplex, duplexPair } from 'node:stream'
 import { afterAll, expect } from 'vitest'
 import { type AtServer, type AtServerOptions, createAtServer } from '../../src/app.ts'
+import { inProcessPair } from '../../src/client/in-process.ts'
 import type { AtSign } from '../../src/core/at-sign.ts'
 import type { Enrollment } from '../../src/core/enrollment.ts'
 import { AtError } from '../../src/core/errors.ts'
+import type { Log } from '../../src/core/log.ts'
 import { generateRsaPair, signRsa } from '../../src/crypto/signing.ts'
 import { openStore, type StoreSeams } from '../../src/store/store.ts'
 import { type Client, clientOf } from './client.ts'
@@ -35,10 +37,12 @@ export interface TestServer {
   readonly faults: string[]
 }
 
-export interface TestServerOptions extends Partial<Pick<AtServerOptions, 'maxConnections' | 'federation'>> {
+export interface TestServerOptions extends Partial<Pick<AtServerOptions, 'places' | 'federation'>> {
   readonly atSign?: AtSign
   readonly clock?: ManualClock
   readonly seams?: StoreSeams
+  /** Hears every log line. */
+  readonly onLog?: (...line: Parameters<Log>) => unknown
   /** Stored before the server starts: id and what may differ from an approved enrollment of the key of `asEnrolled`. */
   readonly enrollments?: Readonly<Record<string, Partial<Enrollment>>>
 }
@@ -74,6 +78,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       ...options,
       ...{ atSign, directory, clock, version: '1.2.3' },
       log: (level, message, details) => {
+        options.onLog?.(level, message, details)
         if (level === 'error') faults.push(`${message} ${String(details?.['error'])}`)
       },
       resolver: {
@@ -105,15 +110,22 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   return { atSign, server, clock, routes, dialled, faults }
 }
 
-/** A connection that was greeted and has said nothing yet. */
-export async function raw({ server }: TestServer): Promise<Client> {
-  const client = clientOf(server.connect())
+/** A connection from another machine, which takes a place. It was not greeted yet. */
+export function visit({ server }: TestServer, remoteAddress = '192.0.2.1'): Client {
+  const [near, far] = inProcessPair()
+  server.handle(far, { remoteAddress, certificate: undefined })
+  return clientOf(near)
+}
+
+/** A connection that was greeted and has said nothing yet. It comes from inside the process unless an address is given. */
+export async function raw(target: TestServer, remoteAddress?: string): Promise<Client> {
+  const client = remoteAddress === undefined ? clientOf(target.server.connect()) : visit(target, remoteAddress)
   await client.take(/^@/)
   return client
 }
 
 /** The text to be signed or digested, out of the reply to `from` by the owner. */
-export async function challengeFor(client: Client, { atSign }: TestServer): Promise<string> {
+export async function challengeFor(client: Client, { atSign }: Pick<TestServer, 'atSign'>): Promise<string> {
   const reply = await client.ask(`from:${atSign}`)
   return reply.slice('data:'.length, reply.indexOf('\n'))
 }
@@ -122,13 +134,18 @@ export async function challengeFor(client: Client, { atSign }: TestServer): Prom
 export const digestOf = (secret: string, challenge: string): string =>
   createHash('sha512').update(`${secret}${challenge}`, 'utf8').digest('hex')
 
-/** Logged in with the secret of a device that is not activated yet. */
-export async function asOwner(target: TestServer): Promise<Client> {
+/** Logs a greeted connection in with the secret of a device that is not activated yet. */
+export async function loginAsOwner(client: Client, target: Pick<TestServer, 'server' | 'atSign'>): Promise<void> {
   const secret = await target.server.cramSecret()
   if (secret === undefined) throw new Error(`${target.atSign} has no CRAM secret any more`)
-  const client = await raw(target)
   const digest = digestOf(secret, await challengeFor(client, target))
   expect(await client.ask(`cram:${digest}`)).toBe(`data:success\n${target.atSign}@`)
+}
+
+/** A connection of the owner, by CRAM. */
+export async function asOwner(target: TestServer, remoteAddress?: string): Promise<Client> {
+  const client = await raw(target, remoteAddress)
+  await loginAsOwner(client, target)
   return client
 }
 
