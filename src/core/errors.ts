@@ -52,6 +52,8 @@ export class AtError extends Error {
   readonly code: ErrorCode
   readonly shape: ErrorShape
   readonly closes: boolean
+  /** True for words that released servers use too: nothing is added to them. */
+  readonly verbatim: boolean
 
   /**
    * @param code catalogue code
@@ -61,18 +63,22 @@ export class AtError extends Error {
   constructor(
     code: ErrorCode,
     detail: string,
-    options: { shape?: ErrorShape; closes?: boolean; cause?: unknown } = {},
+    options: { shape?: ErrorShape; closes?: boolean; verbatim?: boolean; cause?: unknown } = {},
   ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'AtError'
     this.code = code
     this.shape = options.shape ?? 'plain'
     this.closes = options.closes ?? catalogue[code].closes
+    this.verbatim = options.verbatim ?? false
   }
 }
 
 /** AT0003 with the part of the line that could not be understood. */
 export const invalidSyntax = (detail: string): AtError => new AtError('AT0003', detail)
+
+/** AT0003 in the words of released servers, for a line that they refuse for the same reason. */
+export const settledSyntax = (detail: string): AtError => new AtError('AT0003', detail, { verbatim: true })
 
 /** AT0015 in the exact words that at_c, at_pico_w and at_cli_commons look for. */
 export const keyNotFound = (key: string): AtError => new AtError('AT0015', `${key} does not exist in keystore`)

@@ -1,6 +1,6 @@
 import type { AtSign } from './at-sign.ts'
 import { latestTime, parseUtc, replyTime, wireTime } from './clock.ts'
-import { invalidSyntax } from './errors.ts'
+import { invalidSyntax, settledSyntax } from './errors.ts'
 import { limits } from './limits.ts'
 
 /** Metadata as stored beside a value. Times are milliseconds since the epoch; absent members were never set. */
@@ -125,7 +125,7 @@ const limitsOf: Record<string, string> = {
 function parseNumber(tag: Tag, text: string): number {
   if (!/^-?\d{1,15}$/.test(text)) throw invalidSyntax(`${tag.name} takes a whole number, not "${text.slice(0, 24)}"`)
   const number = Number(text)
-  if (number < (tag.type === 'ttr' ? -1 : 0)) throw invalidSyntax(limitsOf[tag.name] ?? tag.name)
+  if (number < (tag.type === 'ttr' ? -1 : 0)) throw settledSyntax(limitsOf[tag.name] ?? tag.name)
   return number
 }
 
@@ -137,18 +137,18 @@ const isDeeper = (value: unknown, levels: number): boolean =>
 
 function checkAppMetadata(text: string): string {
   const bytes = Buffer.from(text, 'base64')
-  if (bytes.toString('base64') !== text) throw invalidSyntax('invalid appMetadata: not standard base64')
+  if (bytes.toString('base64') !== text) throw settledSyntax('invalid appMetadata: not standard base64')
   let parsed: unknown
   try {
     parsed = JSON.parse(bytes.toString('utf8'))
   } catch {
-    throw invalidSyntax('invalid appMetadata: not JSON')
+    throw settledSyntax('invalid appMetadata: not JSON')
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw invalidSyntax('invalid appMetadata: not a JSON object')
+    throw settledSyntax('invalid appMetadata: not a JSON object')
   }
   if (isDeeper(parsed, limits.appMetadataDepth)) {
-    throw invalidSyntax(`invalid appMetadata: nested deeper than ${limits.appMetadataDepth} levels`)
+    throw settledSyntax(`invalid appMetadata: nested deeper than ${limits.appMetadataDepth} levels`)
   }
   return text
 }

@@ -53,12 +53,12 @@ const notHttp = (): AtError => new AtError('AT0003', 'HTTP requests must negotia
 const notUtf8 = (): AtError => invalidSyntax('the line is not valid UTF-8')
 const hint = (verb: AnyVerb): string => `e.g. ${(verb.examples[0] ?? verb.name).slice(0, 80)}`
 
-/** Parses, and words a syntax error with the verb's name and an example. */
+/** Parses, and words a syntax error with the verb's name and an example, unless its words are settled. */
 function parse(verb: AnyVerb, rest: string): unknown {
   try {
     return verb.grammar.parse(rest)
   } catch (error) {
-    if (error instanceof AtError && error.code === 'AT0003') {
+    if (error instanceof AtError && error.code === 'AT0003' && !error.verbatim) {
       throw invalidSyntax(`Invalid syntax in ${verb.name}: ${error.message}; ${hint(verb)}`)
     }
     throw error

@@ -30,7 +30,8 @@ export const pkam = defineVerb({
   summary: 'Log in as the owner, or as one of its enrollments, by signing the challenge.',
   grammar: seq(
     anyOrder(
-      param('signingAlgo', oneOf('rsa2048', 'ecc_secp256r1')),
+      // Read and not used: the algorithm is that of the stored key (page 08, 2.2).
+      param('signingAlgo', oneOf('rsa2048', 'ecc_secp256r1', 'mldsa65')),
       param('hashingAlgo', oneOf('sha256', 'sha512')),
       param('enrollmentId', token()),
     ),

@@ -1,5 +1,5 @@
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
-import { type AtError, invalidSyntax } from '../core/errors.ts'
+import { type AtError, settledSyntax } from '../core/errors.ts'
 import { type MetadataChange, metadataTag, parseTagValue } from '../core/metadata.ts'
 import { lineBreak } from './changes.ts'
 
@@ -11,7 +11,7 @@ export interface UpdateParams {
   readonly value: string
 }
 
-const bad = (reason: string): AtError => invalidSyntax(`invalid update:json document: ${reason}`)
+const bad = (reason: string): AtError => settledSyntax(`invalid update:json document: ${reason}`)
 
 /** JSON names of the four asserted times (page 07, 4.3). */
 const timeMembers: Record<string, keyof MetadataChange> = {
@@ -90,7 +90,7 @@ export function readUpdateDocument(text: string, nc: boolean): UpdateParams {
   if (!isObject(metadata)) throw bad('metadata must be an object')
   const change = readMetadata(metadata)
   if (typeof value !== 'string' || value.length === 0 || lineBreak.test(value)) {
-    throw invalidSyntax(
+    throw settledSyntax(
       'invalid value: update:json requires a non-empty, single-line string, as the update grammar does',
     )
   }

@@ -1,0 +1,99 @@
+import { type Piece, readTemplate } from './template.ts'
+
+/** How a reply is compared: byte for byte, as JSON with the same members, or as JSON that has at least these members. */
+export type Comparison = 'bytes' | 'json' | 'has'
+
+/** One line of a transcript that does something. `line` counts from 1. */
+export type Step =
+  | { readonly kind: 'send'; readonly line: number; readonly who: string; readonly text: readonly Piece[] }
+  | {
+      readonly kind: 'expect'
+      readonly line: number
+      readonly who: string
+      readonly compare: Comparison
+      readonly text: readonly Piece[]
+      /** As it stands in the file. */
+      readonly source: string
+    }
+  /** The prompt behind the next replies; undefined when none is written. */
+  | { readonly kind: 'prompt'; readonly line: number; readonly who: string; readonly prompt: string | undefined }
+  | { readonly kind: 'closes'; readonly line: number; readonly who: string }
+  | { readonly kind: 'wait'; readonly line: number; readonly ms: number }
+
+/** Exchanges that stand for themselves: connections and remembered values end with it. */
+export interface Scene {
+  readonly file: string
+  readonly line: number
+  /** Page and section that it proves, and what. */
+  readonly title: string
+  /** It counts on an atServer that nothing was written to before. */
+  readonly fresh: boolean
+  readonly steps: readonly Step[]
+}
+
+/** A line that is no part of a transcript. */
+export class TranscriptError extends Error {
+  constructor(file: string, line: number, problem: string) {
+    super(`${file}:${line}: ${problem}`)
+    this.name = 'TranscriptError'
+  }
+}
+
+const heading = /^## (page 0\d, \d[^:]*: \S.*?)( \[fresh\])?$/
+const exchange = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?)(>|<(?:json|has)?)(?: (.*))?$/
+const state = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?): (?:(closes)|no (prompt)|prompt (@\S*))$/
+const waiting = /^wait (\d{1,9}) ms$/
+
+const comparisons: Readonly<Record<string, Comparison>> = { '<': 'bytes', '<json': 'json', '<has': 'has' }
+
+function readStep(text: string, line: number): Step | undefined {
+  const wait = waiting.exec(text)
+  if (wait !== null) return { kind: 'wait', line, ms: Number(wait[1]) }
+  const [, whose, closes, silent, prompt] = state.exec(text) ?? []
+  if (whose !== undefined) {
+    if (closes !== undefined) return { kind: 'closes', line, who: whose }
+    return { kind: 'prompt', line, who: whose, prompt: silent === undefined ? prompt : undefined }
+  }
+  const [, who, sign, source = ''] = exchange.exec(text) ?? []
+  if (who === undefined || sign === undefined) return undefined
+  const compare = comparisons[sign]
+  if (compare === undefined) return { kind: 'send', line, who, text: readTemplate(source) }
+  return { kind: 'expect', line, who, compare, text: readTemplate(source), source }
+}
+
+/**
+ * Reads a transcript.
+ * @throws TranscriptError that names file and line
+ */
+export function parseTranscript(file: string, content: string): Scene[] {
+  const scenes: (Scene & { steps: Step[] })[] = []
+  for (const [index, text] of content.split('\n').entries()) {
+    const line = index + 1
+    const fail = (problem: string): TranscriptError => new TranscriptError(file, line, problem)
+    if (text.startsWith('## ')) {
+      const [, title, fresh] = heading.exec(text) ?? []
+      if (title === undefined) throw fail('a heading names page, section and what is shown: ## page 03, 4: update')
+      scenes.push({ file, line, title, fresh: fresh !== undefined, steps: [] })
+    } else if (text !== '' && !text.startsWith('#')) {
+      if (text.trimEnd() !== text) throw fail('a blank at the end of the line: write {BLANK}')
+      const step = readStep(text, line)
+      if (step === undefined)
+        throw fail(`"${text.slice(0, 40)}" is none of: who> line, who< reply, who: closes, wait 5 ms`)
+      const scene = scenes.at(-1)
+      if (scene === undefined) throw fail('an exchange stands before the first heading')
+      scene.steps.push(step)
+    }
+  }
+  return scenes
+}
+
+/** The connections that a scene uses, by their kind: `alice-monitor` is another one of `alice`. */
+export const kindOf = (who: string): string => who.replace(/-.*$/, '')
+
+/** Kinds of connections that a world must offer for a scene. */
+export const needsOf = ({ steps }: Scene): ReadonlySet<string> =>
+  new Set(steps.flatMap((step) => (step.kind === 'wait' ? [] : [kindOf(step.who)])))
+
+/** How many replies are compared. */
+export const exchangesOf = (scenes: readonly Scene[]): number =>
+  scenes.flatMap(({ steps }) => steps).filter(({ kind }) => kind === 'expect').length
