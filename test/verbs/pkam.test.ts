@@ -63,6 +63,7 @@ describe('a signature of the challenge logs in (page 02, section 4)', () => {
     ['the id of the legacy credential', (c) => `pkam:enrollmentId:primary:${rsa(c)}`],
     ['an id in upper case (page 08, 2.2)', (c) => `pkam:enrollmentId:APP:${rsa(c)}`],
     ['elliptic curve', (c) => `pkam:signingAlgo:ecc_secp256r1:enrollmentId:ecc:${eccSignature(c)}`],
+    ['an algorithm that the key is not of', (c) => `pkam:signingAlgo:mldsa65:enrollmentId:app:${rsa(c)}`],
     [
       'elliptic curve, whose hash name means nothing',
       (c) => `pkam:signingAlgo:ecc_secp256r1:hashingAlgo:sha512:enrollmentId:ecc:${eccSignature(c)}`,
