@@ -169,6 +169,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     const server = await createAtServer({
       atSign: config.atSign,
       directory: join(config.dataDir, 'store'),
+      snapshots: snapshotFolder(config),
       ...{ resolver, dial, clock, log, version },
       federation: config.federation,
       autoNotify: config.notification.autoNotify,
@@ -184,7 +185,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     const snapshots = config.snapshots.enabled ? await snapshotsOf(server, options) : undefined
     if (snapshots !== undefined) closers.push(snapshots.close)
     // What `atedge status` shows besides the atServer's own numbers: one line a part, `disk: () => disk.status(),`.
-    const sections: StatusSections = { snapshots: () => snapshots?.status() }
+    const sections: StatusSections = { health: () => server.health(), snapshots: () => snapshots?.status() }
     // What `atedge reload` reads anew: one line a part, `certificates: () => certificates.read(),`.
     const reloads: Reloads = { certificates: async () => ({ changed: await certificate.reload() }) }
     const commands: ControlCommands = {
@@ -202,9 +203,11 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
   }
 }
 
+const snapshotFolder = (config: Config): string => join(config.dataDir, 'snapshots')
+
 function snapshotsOf(server: AtServer, { config, clock, log }: DeviceOptions): Promise<Snapshots> {
   const { interval, keep } = config.snapshots
-  const folder = join(config.dataDir, 'snapshots')
+  const folder = snapshotFolder(config)
   return startSnapshots({ store: server.content, folder, intervalMs: interval, keep, clock, log })
 }
 

@@ -3,6 +3,7 @@ import { inProcessPair } from './client/in-process.ts'
 import type { AtSign } from './core/at-sign.ts'
 import type { Clock } from './core/clock.ts'
 import { primaryEnrollment } from './core/enrollment.ts'
+import type { StoreHealth } from './core/health.ts'
 import { limits } from './core/limits.ts'
 import type { Log } from './core/log.ts'
 import { compilePattern } from './core/pattern.ts'
@@ -37,6 +38,8 @@ export interface AtServerOptions {
   readonly atSign: AtSign
   /** Folder of the database; made when it is missing. */
   readonly directory: string
+  /** Folder of the snapshots from which the database is restored when it cannot be used any more. */
+  readonly snapshots?: string
   /** Finds other atSigns. */
   readonly resolver: Pick<Resolver, 'resolve' | 'forget'>
   /** Opens TLS to another atServer with this one's certificate. */
@@ -81,6 +84,8 @@ export interface AtServer {
   activated(): Promise<boolean>
   /** The store as it lies on flash, for snapshots and backups. */
   readonly content: SnapshotSource
+  /** How its store is: what was lost, and what was done about it. */
+  health(): StoreHealth
   /** Numbers for the people who run it. */
   status(): Promise<AtServerStatus>
   /** The CRAM secret of an atSign that is not activated yet, made on first use; undefined once it is activated. */
@@ -130,12 +135,15 @@ const defaultFederation: FederationSettings = { clientCertificate: 'if-present',
 /**
  * Builds and starts an atServer on its store; it listens nowhere by itself.
  * @param seams let tests see and disturb what is written
- * @throws AtError or Error when the store belongs to another atSign, is locked or cannot be opened
+ * @throws StoreRefusal when the store belongs to another atSign, is locked or cannot be read
  */
 export async function createAtServer(options: AtServerOptions, seams: StoreSeams = {}): Promise<AtServer> {
   const { atSign, directory, clock, log } = options
   const { durability = 'group', intervalMs = limits.syncIntervalMs } = options
-  const store = await openStore({ directory, atSign, clock, log, durability, intervalMs }, seams)
+  const store = await openStore(
+    { directory, snapshots: options.snapshots, atSign, clock, log, durability, intervalMs },
+    seams,
+  )
   try {
     return await assemble(options, store)
   } catch (error) {
@@ -201,6 +209,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     },
     activated,
     content: store,
+    health: () => store.health(),
     async status() {
       return {
         activated: await activated(),

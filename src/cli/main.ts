@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { StoreRefusal } from '../store/refusal.ts'
 import { version } from '../version.ts'
 import { addConfigCommand } from './config.ts'
 import { addDemoCommand } from './demo.ts'
@@ -13,6 +14,9 @@ import { addStatusCommand } from './status.ts'
 
 const usageStatus = 2
 
+/** A store that is not opened, or a snapshot that is not taken, and nothing touched: told from a crash by whoever supervises. */
+const refusalStatus = { locked: 10, newer: 11, foreign: 12, 'other-atsign': 13, unreadable: 14, damaged: 15 } as const
+
 /** Subcommands do not inherit these two by themselves. */
 function configureAll(command: Command, io: Io): void {
   command.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err })
@@ -22,7 +26,7 @@ function configureAll(command: Command, io: Io): void {
 /**
  * Runs one command line.
  * @param args words behind the program's name
- * @returns the exit status: 0 done, 1 failed, 2 wrong usage; `status` has its own
+ * @returns the exit status: 0 done, 1 failed, 2 wrong usage, 10 to 15 a store or snapshot was refused; `status` has its own
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const program = new Command('atedge')
@@ -45,6 +49,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageStatus
     io.err(`atedge: ${error instanceof Error ? error.message : String(error)}\n`)
+    if (error instanceof StoreRefusal) return refusalStatus[error.reason]
     return error instanceof ExitError ? error.status : 1
   }
 }

@@ -126,6 +126,10 @@ export const limits = {
    * be issued again (page 04, section 1): three years at 10,000 changes a second, and 9,000 restores before 2^53.
    */
   restoreCommitGap: 1_000_000_000_000,
+  /** Findings of damage that a report names one by one. */
+  reportedFindings: 100,
+  /** Findings of damage that are told apart and logged; a dying card brings them by the thousand. */
+  findings: 1_000,
   /** Longest client pattern in characters. */
   patternLength: 512,
 } as const

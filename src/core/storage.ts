@@ -1,6 +1,7 @@
 import type { AtKey } from './at-key.ts'
 import type { AtSign } from './at-sign.ts'
 import type { Enrollment } from './enrollment.ts'
+import type { StoreHealth } from './health.ts'
 import type { Metadata } from './metadata.ts'
 import type { Notification, NotificationStatus } from './notification.ts'
 import type { CommitEntry, CommitOperation, StoredRecord } from './record.ts'
@@ -133,8 +134,8 @@ export interface Store {
   sweep(now: number): Promise<number>
   /** Milliseconds since the epoch of the next expiry, undefined when nothing expires. */
   nextExpiry(): Promise<number | undefined>
-  /** Damaged values met since the store was opened; each is logged once and never served. */
-  damaged(): number
+  /** How it is: opened how, what was lost since, how far it was checked. */
+  health(): StoreHealth
   /** Bytes of the database directory. */
   size(): Promise<number>
   /** How often something was written since the store was opened. */

@@ -1,3 +1,4 @@
+import { limits } from '../core/limits.ts'
 import type { Change, Commits } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import type { Database } from './database.ts'
@@ -39,16 +40,20 @@ export async function releaseReserved(draft: Draft): Promise<void> {
 export const reservedIn = (committed: Committed): number => committed.tryGet(tables.meta, reservedKey) ?? -1
 
 /**
- * Turns ids that may have been told and then lost into a gap, before anything else is written.
+ * Turns ids that may have been told and then lost, in a power cut or by damage, into a gap before anything else is written.
  * @returns the gap, undefined when there is none
  */
 export async function closeGap(
   database: Database,
   committed: Committed,
 ): Promise<{ readonly from: number; readonly to: number } | undefined> {
-  const to = reservedIn(committed)
+  if (database.readOnly() !== undefined) return undefined
+  const last = committed.memory.get(commitKey) ?? -1
+  const from = Math.max(last, committed.memory.get(gapKey) ?? -1) + 1
+  const reserved = reservedIn(committed)
+  // After damage nobody knows what else was told; one such gap behind the last entry is enough.
+  const to = committed.takeForgetful() && from === last + 1 ? last + limits.restoreCommitGap : reserved
   if (to === -1) return undefined
-  const from = Math.max(committed.memory.get(commitKey) ?? -1, committed.memory.get(gapKey) ?? -1) + 1
   const gap = tables.gaps.prefix + sortable(from)
   const mark = { key: tables.meta.prefix + reservedKey, value: undefined }
   const rows = from > to ? [mark] : [{ key: gap, value: seal(gap, JSON.stringify(to)) }, mark]

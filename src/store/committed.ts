@@ -1,9 +1,9 @@
 import { AtError } from '../core/errors.ts'
-import type { Log } from '../core/log.ts'
 import type { StoredRecord } from '../core/record.ts'
 import { type Cache, createCache } from './cache.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
-import { commitKey, fromOutboxKey, fromSortable, gapKey, queueKey, type Table, tables } from './layout.ts'
+import type { Losses } from './health.ts'
+import { commitKey, fromOutboxKey, fromSortable, gapKey, queueKey, sortable, type Table, tables } from './layout.ts'
 import { reasonOf } from './refusal.ts'
 import { unseal } from './seal.ts'
 
@@ -31,14 +31,11 @@ export interface Committed {
   promote(cells: Iterable<Cell>): void
   /** Forgets everything in memory and reads the numbers from the database again. */
   load(): Promise<void>
+  /** Whether commit ids may have been issued that are not known any more; says so once. */
+  takeForgetful(): boolean
   /** Forgets the hot records. */
   forget(): void
-  /** How many damaged rows were met. */
-  damaged(): number
 }
-
-/** Damaged rows that are remembered, so that each is reported once. */
-const remembered = 1000
 
 const recordBytes = (key: string, record: StoredRecord | undefined): number => {
   let bytes = 64 + 2 * key.length
@@ -48,27 +45,35 @@ const recordBytes = (key: string, record: StoredRecord | undefined): number => {
   return bytes
 }
 
-/** @param cacheBytes of decoded records kept in memory */
-export function createCommitted(database: Database, log: Log, cacheBytes: number): Committed {
-  const cache: Cache<StoredRecord> = createCache(cacheBytes, recordBytes)
-  const memory = new Map<string, number>()
-  const known = new Set<string>()
-  let damaged = 0
+/** What the committed state is made from. */
+export interface CommittedParts {
+  readonly database: Database
+  readonly losses: Losses
+  /** Bytes of decoded records kept in memory. */
+  readonly cacheBytes: number
+  /** Commit ids may have been issued that the database does not know. */
+  readonly forgetful: boolean
+  /** Sees the bytes of every damaged row that is met. */
+  readonly onDamage?: (full: string, bytes: Uint8Array) => void
+}
 
-  function report(table: Table<unknown>, key: string, cause: string): AtError {
-    const full = table.prefix + key
-    const text = `${table.noun} ${key} is damaged`
-    if (!known.has(full)) {
-      damaged += 1
-      if (known.size < remembered) known.add(full)
-      log('error', text, { cause })
-    }
-    return new AtError('AT0002', text, { closes: false })
+/** Makes the committed state; `load` fills it. */
+export function createCommitted({ database, losses, onDamage, ...parts }: CommittedParts): Committed {
+  const cache: Cache<StoredRecord> = createCache(parts.cacheBytes, recordBytes)
+  const memory = new Map<string, number>()
+  let { forgetful } = parts
+
+  function report(table: Table<unknown>, key: string, cause: string, commitId?: number): AtError {
+    losses.found({ what: table.noun, key, cause, ...(commitId === undefined ? {} : { commitId }) })
+    return new AtError('AT0002', `${table.noun} ${key} is damaged`, { closes: false })
   }
 
   function decode<Row>(table: Table<Row>, key: string, stored: Uint8Array): Row {
     const json = unseal(table.prefix + key, stored)
-    if (json === undefined) throw report(table, key, 'its checksum does not match')
+    if (json === undefined) {
+      onDamage?.(table.prefix + key, stored)
+      throw report(table, key, 'its checksum does not match')
+    }
     return table.unpack(JSON.parse(json), key)
   }
 
@@ -83,10 +88,34 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
     return stored === undefined ? undefined : decode(table, key, stored)
   }
 
+  /** Whether the log holds the very change that a record says it comes from. */
+  function isLogged(key: string, { commitId }: StoredRecord): boolean {
+    if (commitId === -1) return true
+    try {
+      return read(tables.commits, sortable(commitId))?.key === key
+    } catch {
+      return true
+    }
+  }
+
+  /**
+   * A record as its latest change left it. A bit that flips in a key, where no checksum of LevelDB is looked at, can
+   * uncover the version before: that one's commit entry is gone.
+   */
+  function newest(key: string): StoredRecord | undefined {
+    for (let record = read(tables.records, key); ; ) {
+      if (record === undefined || isLogged(key, record)) return record
+      const again = read(tables.records, key)
+      // A change that was written meanwhile has taken its entry away.
+      if (again?.commitId === record.commitId) throw report(tables.records, key, 'it is not the version in the log')
+      record = again
+    }
+  }
+
   function cached(key: string): StoredRecord | undefined {
     const hit = cache.get(key)
     if (hit !== undefined) return hit.value
-    const record = read(tables.records, key)
+    const record = newest(key)
     cache.set(key, record)
     return record
   }
@@ -116,20 +145,31 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
       ...(lt === undefined ? {} : { lt: table.prefix + lt }),
       prefix: table.prefix + start,
     }
-    for await (const [full, stored] of database.scan(range)) {
-      const key = full.slice(table.prefix.length)
-      const row = tolerant(() => decode(table, key, stored))
-      if (row !== undefined) yield [key, row] as const
+    let last = range.prefix
+    try {
+      for await (const [full, stored] of database.scan(range)) {
+        last = full
+        const key = full.slice(table.prefix.length)
+        const row = tolerant(() => decode(table, key, stored))
+        if (row !== undefined) yield [key, row] as const
+      }
+    } catch (error) {
+      if (!database.isOpen()) throw error
+      // The database has given what it can read.
+      report(table, `${last.slice(table.prefix.length)} and others`, reasonOf(error))
     }
   }
 
-  /** The persisted mark, or the newest entry should the mark be damaged. */
+  /** The highest id that is known: the persisted mark, or the newest entry should the mark be damaged. */
   async function loadCommit(): Promise<number> {
-    let last = tolerant(() => read(tables.meta, commitKey)) ?? -1
+    const mark = tolerant(() => read(tables.meta, commitKey)) ?? -1
+    let newestEntry = -1
     for await (const key of database.keys({ prefix: tables.commits.prefix, reverse: true, limit: 1 })) {
-      last = Math.max(last, fromSortable(key.slice(tables.commits.prefix.length)))
+      newestEntry = fromSortable(key.slice(tables.commits.prefix.length))
     }
-    return last
+    // Each entry is written together with its mark.
+    if (newestEntry > mark) forgetful = true
+    return Math.max(mark, newestEntry)
   }
 
   /** Where the latest gap in the commit ids ends. */
@@ -148,7 +188,7 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
         numbers.set(recipient, (numbers.get(recipient) ?? 0) + 1)
       } else stray.push({ key: tables.outbox.prefix + key, value: undefined })
     }
-    if (stray.length > 0) await database.batch(stray, false)
+    if (stray.length > 0 && database.readOnly() === undefined) await database.batch(stray, false)
   }
 
   return {
@@ -174,7 +214,11 @@ export function createCommitted(database: Database, log: Log, cacheBytes: number
       memory.clear()
       for (const [key, number] of numbers) memory.set(key, number)
     },
+    takeForgetful() {
+      const was = forgetful
+      forgetful = false
+      return was
+    },
     forget: () => cache.clear(),
-    damaged: () => damaged,
   }
 }

@@ -31,6 +31,7 @@ export interface Range {
 export interface Database {
   /** Blocks the thread for about 3 µs, or for one read of the flash; a trip through the thread pool costs 50 µs. */
   get(key: string, snapshot?: Snapshot): Uint8Array | undefined
+  /** @throws AtError AT0002 behind the last entry when some in between cannot be read; all others were given */
   scan(range: Range): AsyncGenerator<readonly [key: string, value: Uint8Array]>
   /** The same without values. */
   keys(range: Range): AsyncGenerator<string>
@@ -42,11 +43,14 @@ export interface Database {
   /**
    * Closes and opens again: after a failed write LevelDB refuses all further ones, or appends them behind a torn one,
    * where the next start would not find them.
+   * @param repair the files themselves are damaged: they are set aside and repaired in between
    */
-  reopen(): Promise<void>
+  reopen(repair?: boolean): Promise<void>
   /** Puts every batch that was written so far on flash, and writes nothing itself. @throws the error of the disk */
   syncLog(): Promise<void>
   isOpen(): boolean
+  /** Why it takes no batches; undefined when it does. */
+  readOnly(): string | undefined
   /** Bytes of its files. */
   size(): Promise<number>
   close(): Promise<void>
@@ -82,16 +86,36 @@ interface Chunks<T> {
   close(): Promise<void>
 }
 
-async function* each<T>(open: () => Chunks<T>): AsyncGenerator<T> {
+/** Rows in chunks of a size, and at the end the error that LevelDB met on the way. */
+async function* chunks<T>(iterator: Chunks<T>, size: number): AsyncGenerator<T> {
   try {
-    const iterator = open()
+    for (let rows = await iterator.nextv(size); rows.length > 0; rows = await iterator.nextv(size)) yield* rows
+  } finally {
+    await iterator.close()
+  }
+}
+
+/**
+ * LevelDB steps over a block that it cannot read and says so at the end, and the last chunk is not handed out then: it
+ * is fetched one by one.
+ */
+async function* each<T>(open: (range: Range) => Chunks<T>, range: Range, keyOf: (row: T) => string): AsyncGenerator<T> {
+  const limit = range.limit ?? Number.POSITIVE_INFINITY
+  let seen = 0
+  let last: string | undefined
+  for (const size of [chunk, 1]) {
     try {
-      for (let rows = await iterator.nextv(chunk); rows.length > 0; rows = await iterator.nextv(chunk)) yield* rows
-    } finally {
-      await iterator.close()
+      const behind = last === undefined ? {} : range.reverse ? { lt: last } : { gt: last }
+      const rest = limit === Number.POSITIVE_INFINITY ? {} : { limit: limit - seen }
+      for await (const row of chunks(open({ ...range, ...behind, ...rest }), size)) {
+        seen += 1
+        last = keyOf(row)
+        yield row
+      }
+      return
+    } catch (cause) {
+      if (size === 1 || seen >= limit) throw cause instanceof AtError ? cause : failure(cause)
     }
-  } catch (cause) {
-    throw cause instanceof AtError ? cause : failure(cause)
   }
 }
 
@@ -130,19 +154,33 @@ async function assertSpace(directory: string): Promise<void> {
   if (bavail * bsize < reopenBytes) throw new Error('no space left on device')
 }
 
+/** Of classic-level; the types of `level` show only what browsers have too. */
+const repair: (directory: string) => Promise<void> = Reflect.get(Level, 'repair')
+
+/** Rebuilds the list of tables from what can be read of them. Leaves what it replaces in the folder `lost`. */
+export const repairDatabase = (directory: string): Promise<void> => repair.call(Level, directory)
+
+/** How to open LevelDB. */
+export interface DatabaseOptions {
+  /** Makes a new database where there is none. */
+  readonly create: boolean
+  /** Repairs the closed database. */
+  readonly repair?: () => Promise<void>
+}
+
 /**
  * Opens LevelDB in a directory.
- * @param options `create` makes a new database where there is none
  * @throws the error of classic-level, with its code in `cause.code` (LEVEL_LOCKED, LEVEL_CORRUPTION, …)
  */
-export async function openDatabase(directory: string, options: { create: boolean }): Promise<Database> {
+export async function openDatabase(directory: string, options: DatabaseOptions): Promise<Database> {
   const db = new Level<string, Uint8Array>(directory, settings)
   await db.open({ createIfMissing: options.create })
   let reopening: Promise<void> | undefined
 
-  async function restart(): Promise<void> {
+  async function restart(repair: boolean): Promise<void> {
     if (db.status === 'open') await assertSpace(directory)
     await db.close()
+    if (repair) await options.repair?.()
     await db.open({ createIfMissing: false })
   }
 
@@ -150,8 +188,18 @@ export async function openDatabase(directory: string, options: { create: boolean
     get(key, snapshot) {
       return snapshot === undefined ? db.getSync(key) : db.getSync(key, { snapshot })
     },
-    scan: (range) => each(() => db.iterator(bounds(range))),
-    keys: (range) => each(() => db.keys(bounds(range))),
+    scan: (range) =>
+      each<[string, Uint8Array]>(
+        (part) => db.iterator(bounds(part)),
+        range,
+        ([key]) => key,
+      ),
+    keys: (range) =>
+      each<string>(
+        (part) => db.keys(bounds(part)),
+        range,
+        (key) => key,
+      ),
     snapshot: () => db.snapshot(),
     async batch(operations, sync) {
       // Twice as fast as an array of operations, which abstract-level copies one by one.
@@ -163,8 +211,8 @@ export async function openDatabase(directory: string, options: { create: boolean
       await batch.write({ sync })
     },
     ready: () => reopening,
-    async reopen() {
-      const attempt = restart()
+    async reopen(repair = false) {
+      const attempt = restart(repair)
       reopening = attempt
         .catch(() => undefined)
         .finally(() => {
@@ -174,6 +222,7 @@ export async function openDatabase(directory: string, options: { create: boolean
     },
     syncLog: () => syncLogs(directory),
     isOpen: () => db.status === 'open',
+    readOnly: () => undefined,
     size: () => bytesOf(directory),
     close: () => db.close(),
   }

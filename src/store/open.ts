@@ -1,17 +1,21 @@
-import { chmod, mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
-import { type Database, openDatabase } from './database.ts'
+import type { Database } from './database.ts'
+import { readDurable, writeDurably } from './durable-file.ts'
+import type { Losses } from './health.ts'
+import { climb } from './ladder.ts'
 import { type Identity, tables } from './layout.ts'
 import { type Migration, migrate } from './migrations.ts'
-import { reasonOf, StoreRefusal } from './refusal.ts'
+import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
 import { seal, unseal } from './seal.ts'
+import { beginStart, type Starts } from './starts.ts'
 
 // A data directory holds the database and, beside it, a marker with its identity. Once the marker is there nothing is
-// ever created again: with a lost CURRENT file LevelDB would take the directory for empty and delete every table.
+// made anew by accident: with a lost CURRENT file LevelDB would take the directory for empty and delete every table.
 
-const databaseName = 'level'
 const markerName = 'store.json'
 const identityKey = `${tables.identity.prefix}store`
 
@@ -19,17 +23,26 @@ const identityKey = `${tables.identity.prefix}store`
 export interface OpenOptions {
   readonly directory: string
   readonly atSign: AtSign
+  readonly clock: Clock
   readonly log: Log
+  readonly losses: Losses
   readonly migrations: readonly Migration[]
   /** Format that this program writes. */
   readonly format: number
+  /** Folder of the snapshots, should there be one. */
+  readonly snapshots: string | undefined
+}
+
+/** An opened store, and what is known about its start. */
+export interface Opened {
+  readonly database: Database
+  readonly starts: Starts
+  /** Commit ids may have been issued that the database does not know. */
+  readonly forgetful: boolean
 }
 
 const isIdentity = (value: unknown): value is Identity =>
   typeof value === 'object' && value !== null && 'format' in value && 'atSign' in value
-
-const has = (error: unknown, code: string): boolean =>
-  error instanceof Error && (('code' in error && error.code === code) || has(error.cause, code))
 
 function parseIdentity(text: string | undefined): Identity | undefined {
   if (text === undefined) return undefined
@@ -41,31 +54,18 @@ function parseIdentity(text: string | undefined): Identity | undefined {
   }
 }
 
-/** @returns undefined when there is no marker; its identity is undefined when it cannot be read */
-async function readMarker(directory: string): Promise<{ identity: Identity | undefined } | undefined> {
-  try {
-    return { identity: parseIdentity(await readFile(join(directory, markerName), 'utf8')) }
-  } catch (error) {
-    if (has(error, 'ENOENT')) return undefined
-    throw error
-  }
+/** The marker of a provisioned place; its identity is undefined when it cannot be trusted. */
+interface Marker {
+  readonly identity: Identity | undefined
 }
 
-async function flush(path: string, content?: string): Promise<void> {
-  const file = await open(path, content === undefined ? 'r' : 'w', 0o600)
+async function readMarker(directory: string): Promise<Marker | undefined> {
   try {
-    if (content !== undefined) await file.writeFile(content)
-    await file.sync()
-  } finally {
-    await file.close()
+    const marker = await readDurable(join(directory, markerName))
+    return marker && { identity: isIdentity(marker.members) ? marker.members : undefined }
+  } catch (cause) {
+    throw new StoreRefusal('unreadable', `the store in ${directory} cannot be read: ${reasonOf(cause)}`, cause)
   }
-}
-
-async function writeMarker(directory: string, identity: Identity): Promise<void> {
-  const path = join(directory, markerName)
-  await flush(`${path}.new`, `${JSON.stringify(identity)}\n`)
-  await rename(`${path}.new`, path)
-  await flush(directory)
 }
 
 function judge(identity: Identity, { directory, atSign, format }: OpenOptions): void {
@@ -78,27 +78,14 @@ function judge(identity: Identity, { directory, atSign, format }: OpenOptions): 
   }
 }
 
+/** Made when it is missing, and closed to everybody else. A folder that takes no writes is left as it is. */
 async function privateDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 })
-  await chmod(path, 0o700)
-}
-
-async function openLevel(directory: string, provisioned: boolean): Promise<Database> {
-  const path = join(directory, databaseName)
-  await privateDirectory(path)
-  const files = await readdir(path)
-  const found = files.includes('CURRENT')
-  if (!found && (provisioned || files.some((name) => /\.(ldb|sst|log)$/.test(name)))) {
-    const detail = 'its file CURRENT is missing; nothing was changed, and a repair may bring all of it back'
-    throw new StoreRefusal('missing', `the store in ${directory} cannot be opened: ${detail}`)
-  }
   try {
-    return await openDatabase(path, { create: !found })
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    await chmod(path, 0o700)
   } catch (cause) {
-    if (has(cause, 'LEVEL_LOCKED')) {
-      throw new StoreRefusal('locked', `the store in ${directory} is in use by another process`, cause)
-    }
-    throw new StoreRefusal('damaged', `the store in ${directory} cannot be opened: ${reasonOf(cause)}`, cause)
+    if (['EROFS', 'EPERM', 'EACCES'].some((code) => hasCode(cause, code))) return
+    throw new StoreRefusal('unreadable', `the store in ${path} cannot be made: ${reasonOf(cause)}`, cause)
   }
 }
 
@@ -111,50 +98,59 @@ async function writeIdentity(database: Database, identity: Identity): Promise<vo
   await database.batch([{ key: identityKey, value: seal(identityKey, JSON.stringify(identity)) }], true)
 }
 
-/** The identity inside the database; a new one for a new database. */
-async function identify(
-  database: Database,
-  options: OpenOptions,
-  marker: Identity | undefined,
-  provisioned: boolean,
-): Promise<Identity> {
-  const stored = database.get(identityKey)
-  const identity = parseIdentity(stored === undefined ? undefined : unseal(identityKey, stored))
-  if (identity !== undefined) return identity
-  if (marker !== undefined) {
-    options.log('warn', 'the identity of the store was damaged and is taken from its marker', { ...marker })
-    await writeIdentity(database, marker)
-    return marker
+function storedIdentity(database: Database): Identity | undefined {
+  try {
+    const stored = database.get(identityKey)
+    return parseIdentity(stored === undefined ? undefined : unseal(identityKey, stored))
+  } catch {
+    return undefined
   }
-  if (stored !== undefined || provisioned || !(await isEmpty(database))) {
+}
+
+/** The identity inside the database; a new one for a new database. */
+async function identify(database: Database, options: OpenOptions, known: Identity | undefined): Promise<Identity> {
+  const stored = storedIdentity(database)
+  if (stored !== undefined) return stored
+  if (known === undefined && !(await isEmpty(database))) {
     throw new StoreRefusal(
       'foreign',
       `the database in ${options.directory} is not one of atedge, or its identity is lost`,
     )
   }
-  const fresh: Identity = { format: options.format, atSign: options.atSign }
-  await writeIdentity(database, fresh)
-  return fresh
+  const identity = known ?? { format: options.format, atSign: options.atSign }
+  if (database.readOnly() === undefined) await writeIdentity(database, identity)
+  return identity
+}
+
+/** Brings a database that can be written to this format, and its marker with it. */
+async function bringUp(database: Database, options: OpenOptions, marker: Marker | undefined): Promise<void> {
+  const { directory, atSign, format } = options
+  // A marker that cannot be trusted says one thing all the same: this place was provisioned.
+  const known = marker === undefined ? undefined : (marker.identity ?? { format, atSign })
+  const identity = await identify(database, options, known)
+  judge(identity, options)
+  if (database.readOnly() !== undefined) return
+  await migrate(database, identity.format, options, (reached) => writeIdentity(database, { format: reached, atSign }))
+  if (marker?.identity?.format !== format) await writeDurably(join(directory, markerName), { format, atSign })
 }
 
 /**
  * Opens the database of one atSign, makes it when the directory was never provisioned, and brings it to this format.
- * @throws StoreRefusal when it is locked, lost, damaged, of another atSign, of a newer format or not of atedge
+ * @throws StoreRefusal when it is locked, of another atSign, of a newer format, not of atedge or cannot even be read
  */
-export async function openOwn(options: OpenOptions): Promise<Database> {
-  const { directory, atSign, format } = options
+export async function openOwn(options: OpenOptions): Promise<Opened> {
+  const { directory } = options
   await privateDirectory(directory)
   const marker = await readMarker(directory)
   if (marker?.identity !== undefined) judge(marker.identity, options)
-  const database = await openLevel(directory, marker !== undefined)
+  const starts = await beginStart(options, marker !== undefined)
+  const climbed = await climb({ ...options, provisioned: marker !== undefined })
   try {
-    const identity = await identify(database, options, marker?.identity, marker !== undefined)
-    judge(identity, options)
-    await migrate(database, identity.format, options, (reached) => writeIdentity(database, { format: reached, atSign }))
-    if (marker?.identity?.format !== format) await writeMarker(directory, { format, atSign })
-    return database
+    await bringUp(climbed.database, options, marker)
+    if (climbed.database.readOnly() === undefined) await starts.opened()
+    return { ...climbed, starts }
   } catch (error) {
-    await database.close()
+    await climbed.database.close()
     throw error
   }
 }

@@ -1,5 +1,5 @@
-/** Why a store does not open. */
-export type RefusalReason = 'locked' | 'missing' | 'newer' | 'foreign' | 'other-atsign' | 'damaged'
+/** Why a store does not open, or a snapshot is not taken. `damaged` is for snapshots: a store opens all the same (ladder.ts). */
+export type RefusalReason = 'locked' | 'newer' | 'foreign' | 'other-atsign' | 'unreadable' | 'damaged'
 
 /** The store was not opened, and nothing in it was changed. */
 export class StoreRefusal extends Error {
@@ -19,3 +19,7 @@ export function reasonOf(error: unknown): string {
   const message = innermost instanceof Error ? innermost.message : String(innermost)
   return message.replaceAll(/\s+/g, ' ').trim()
 }
+
+/** Whether an error, or one behind it, has a code such as `ENOENT` or `LEVEL_LOCKED`. */
+export const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && (('code' in error && error.code === code) || hasCode(error.cause, code))

@@ -5,8 +5,9 @@ import { type Log, silent } from '../core/log.ts'
 import type { Durability, Store } from '../core/storage.ts'
 import { closeGap, createCommits, releaseReserved } from './commits.ts'
 import { createCommitted } from './committed.ts'
-import type { Database, Operation } from './database.ts'
+import type { Operation } from './database.ts'
 import { createEnrollments } from './enrollments.ts'
+import { createLosses } from './health.ts'
 import { createIntervalSync } from './interval.ts'
 import { formatVersion, tables } from './layout.ts'
 import { type Migration, migrations } from './migrations.ts'
@@ -14,6 +15,7 @@ import { createNotifications } from './notifications.ts'
 import { openOwn } from './open.ts'
 import { createOutbox } from './outbox.ts'
 import { createRecords } from './records.ts'
+import { hasCode } from './refusal.ts'
 import { writeSnapshot } from './snapshot.ts'
 import { nextExpiry, sweep } from './sweep.ts'
 import { createTransaction } from './transaction.ts'
@@ -28,6 +30,8 @@ export interface StoreOptions {
   readonly log?: Log
   /** Notifications that may wait for one recipient. */
   readonly outboxPerPeer?: number
+  /** Folder of the snapshots from which a database is restored that cannot be used any more. */
+  readonly snapshots?: string | undefined
   /** Bytes of decoded records kept in memory. */
   readonly cacheBytes?: number
   /** Of changes that name none; `group` unless told. */
@@ -51,14 +55,13 @@ const defaultCacheBytes = 2 * 1024 * 1024
 const recoveryPauseMs = 1000
 
 /** Reopens a database after a failed batch, once a second at most while that fails. */
-function createRecovery(database: Database, load: () => Promise<void>, clock: Clock): () => Promise<void> {
+function createRecovery(reopen: () => Promise<void>, clock: Clock): () => Promise<void> {
   let failure: { at: number; cause: unknown } | undefined
   return async () => {
     const at = clock.now()
     if (failure !== undefined && Math.abs(at - failure.at) < recoveryPauseMs) throw failure.cause
     try {
-      await database.reopen()
-      await load()
+      await reopen()
       failure = undefined
     } catch (cause) {
       failure = { at, cause }
@@ -69,16 +72,20 @@ function createRecovery(database: Database, load: () => Promise<void>, clock: Cl
 
 /**
  * Opens the store of one atSign; makes it when the directory was never provisioned.
- * @throws StoreRefusal, with a sentence for the operator, when it is locked, lost, damaged, of another atSign, of a
- * newer format or not of atedge; nothing is changed then
+ * Damage is no obstacle: what was lost and what was done about it stands in `health`.
+ * @throws StoreRefusal, with a sentence for the operator, when it is locked, of another atSign, of a newer format, not of
+ * atedge or cannot even be read; nothing is changed then
  */
 export async function openStore(options: StoreOptions, seams: StoreSeams = {}): Promise<Store> {
   const { directory, atSign, clock, log = silent, outboxPerPeer = limits.outboxPerPeer } = options
   const { intervalMs = limits.syncIntervalMs } = options
   const steps = seams.migrations ?? migrations
   const format = Math.max(formatVersion, ...steps.map(({ to }) => to))
-  const database = await openOwn({ directory, atSign, log, migrations: steps, format })
-  const committed = createCommitted(database, log, options.cacheBytes ?? defaultCacheBytes)
+  const losses = createLosses(clock, log)
+  const opening = { directory, atSign, clock, log, losses, migrations: steps, format, snapshots: options.snapshots }
+  const { database, starts, forgetful } = await openOwn(opening)
+  const cacheBytes = options.cacheBytes ?? defaultCacheBytes
+  const committed = createCommitted({ database, losses, cacheBytes, forgetful })
   const load = async (): Promise<void> => {
     await committed.load()
     const gap = await closeGap(database, committed)
@@ -92,13 +99,24 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   })
   const { aroundBatch = (write) => write(), aroundSync = (sync) => sync() } = seams
   let changes = 0
+  let corrupt = false
+  const batch = async (operations: readonly Operation[], sync: boolean): Promise<void> => {
+    changes += 1
+    try {
+      await aroundBatch(() => database.batch(operations, sync), operations, sync)
+    } catch (error) {
+      corrupt ||= hasCode(error, 'LEVEL_CORRUPTION')
+      throw error
+    }
+  }
+  const reopen = async (): Promise<void> => {
+    await database.reopen(corrupt)
+    corrupt = false
+    await load()
+  }
   const writer = createWriter({
-    ...{ committed, log },
-    batch(operations, sync) {
-      changes += 1
-      return aroundBatch(() => database.batch(operations, sync), operations, sync)
-    },
-    recover: createRecovery(database, load, clock),
+    ...{ committed, log, batch },
+    recover: createRecovery(reopen, clock),
     interval: createIntervalSync({ sync: () => aroundSync(database.syncLog), intervalMs, clock, log }),
     last: releaseReserved,
   })
@@ -120,10 +138,20 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     size: () => database.size(),
     changes: () => changes,
     snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
-    damaged: () => committed.damaged(),
+    health() {
+      const [readOnly, report] = [database.readOnly(), losses.report()]
+      return {
+        state: losses.state(),
+        ...(readOnly === undefined ? {} : { readOnly }),
+        ...(report === undefined ? {} : { report }),
+        quarantined: 0,
+        scrub: { rounds: 0, bytes: 0 },
+      }
+    },
     async close() {
       await writer.close()
       await database.close()
+      await starts.end()
       committed.forget()
     },
   }

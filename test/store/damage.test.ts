@@ -58,7 +58,7 @@ test('a damaged record is an error for that record alone, reported once', async 
   await expect(store.write((tx) => tx.record('a@alice'))).rejects.toMatchObject(error)
   expect((await store.records.get('b@alice'))?.value).toBe('two')
   expect((await all(store.records.entries())).map(([key]) => key)).toEqual(['b@alice'])
-  expect([lines, store.damaged()]).toEqual([['record a@alice is damaged'], 1])
+  expect([lines, store.health().report?.found]).toEqual([['record a@alice is damaged'], 1])
 })
 
 test('a damaged record can be written anew and removed, and has one commit entry all the same', async () => {

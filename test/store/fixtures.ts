@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -94,4 +94,15 @@ export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = []
   for await (const item of items) found.push(item)
   return found
+}
+
+/** Every file with its content. */
+export async function contents(directory: string): Promise<Record<string, string>> {
+  const names = await readdir(directory, { recursive: true })
+  const files: Record<string, string> = {}
+  for (const name of names) {
+    const path = join(directory, name)
+    if ((await stat(path)).isFile()) files[name] = (await readFile(path)).toString('base64')
+  }
+  return files
 }

@@ -1,0 +1,198 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { AtSign } from '../core/at-sign.ts'
+import type { Log } from '../core/log.ts'
+import { type Database, openDatabase, repairDatabase } from './database.ts'
+import { type Losses, named } from './health.ts'
+import { openReadOnly, whyUnwritable } from './read-only.ts'
+import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
+import { inspectLogs, isManifestDamaged, type Salvage } from './salvage.ts'
+import { moveAside, setAside } from './set-aside.ts'
+import { restoreNewest } from './snapshot-files.ts'
+
+/** Name of the folder of LevelDB inside the folder of a store. */
+export const databaseName = 'level'
+
+/** What the ladder stands on. */
+export interface Ladder {
+  /** Folder of the store. */
+  readonly directory: string
+  /** The store was there before: nothing is made anew while anything else can be done. */
+  readonly provisioned: boolean
+  readonly losses: Losses
+  readonly log: Log
+  readonly atSign: AtSign
+  /** Format that this program reads. */
+  readonly format: number
+  /** Folder of the snapshots, should there be one. */
+  readonly snapshots: string | undefined
+}
+
+/** An opened database, and whether commit ids may have been issued that it does not know. */
+export interface Climbed {
+  readonly database: Database
+  readonly forgetful: boolean
+}
+
+const isData = (name: string): boolean => /\.(?:ldb|sst|log)$/.test(name)
+
+/** What `identity` and every change write into every database of atedge. */
+const marks = ['!identity!', '!meta!commit', '!records!', '!commits!']
+
+/** Whether a database without a marker beside it is one of atedge, told by its bytes: opening it would change it. */
+async function isForeign(path: string, files: readonly string[]): Promise<boolean> {
+  let bytes = 0
+  for (const name of files.filter(isData)) {
+    const content = await readFile(join(path, name))
+    if (marks.some((mark) => content.includes(mark))) return false
+    bytes += content.length
+  }
+  return bytes > 0
+}
+
+const refuse = (reason: 'locked' | 'unreadable' | 'foreign', directory: string, why: string, cause?: unknown) =>
+  new StoreRefusal(reason, `the store in ${directory} ${why}`, cause)
+
+async function filesIn({ directory, provisioned }: Ladder, path: string): Promise<string[]> {
+  try {
+    if (!provisioned) await mkdir(path, { recursive: true, mode: 0o700 })
+    return await readdir(path)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return []
+    throw refuse('unreadable', directory, `cannot be read: ${reasonOf(error)}`, error)
+  }
+}
+
+/** Writes again what LevelDB has dropped around damage in its log, which it never mentions. */
+async function replay(
+  database: Database,
+  { operations, lost, batches, files }: Salvage,
+  losses: Losses,
+): Promise<void> {
+  await database.batch(operations, true)
+  const where = files.join(', ')
+  if (batches === 0) {
+    losses.step(`a flipped bit in ${where} was put right; nothing is lost by it`)
+    return
+  }
+  losses.step(`${batches} changes in ${where} cannot be read; all others were kept`)
+  for (const full of lost) losses.found({ ...named(full), cause: 'its latest change is lost' })
+}
+
+const isDamage = (cause: unknown): boolean => !hasCode(cause, 'LEVEL_LOCKED')
+
+async function plain(ladder: Ladder, path: string): Promise<Database> {
+  try {
+    return await openDatabase(path, { create: false, repair: () => repair(ladder, path) })
+  } catch (cause) {
+    if (isDamage(cause)) throw cause
+    throw refuse('locked', ladder.directory, 'is in use by another process', cause)
+  }
+}
+
+async function repair({ directory, losses }: Ladder, path: string): Promise<void> {
+  const copy = await setAside(directory, path)
+  await repairDatabase(path)
+  // What the repair could not use is in the copy.
+  await rm(join(path, 'lost'), { recursive: true, force: true })
+  losses.step(`the database was repaired; as it was before it lies in ${copy}`)
+  losses.opened('repaired')
+}
+
+async function restore(ladder: Ladder, path: string): Promise<Database | undefined> {
+  const { losses, snapshots, atSign, format, log } = ladder
+  if (snapshots === undefined) return undefined
+  const restored = await restoreNewest(snapshots, { target: path, atSign, format }, log)
+  if (restored === undefined) return undefined
+  const database = await plain(ladder, path)
+  const time = new Date(restored.time).toISOString()
+  losses.step(`the snapshot ${restored.path} of ${time} was restored: later changes are lost`)
+  losses.since(restored.time)
+  losses.opened('restored')
+  return database
+}
+
+/** From the newest snapshot, or anew when there is none. */
+async function replace(ladder: Ladder, path: string): Promise<Climbed> {
+  const { directory, losses } = ladder
+  const because = await whyUnwritable(directory)
+  if (because !== undefined) throw refuse('unreadable', directory, `is empty and cannot be written: ${because}`)
+  await moveAside(directory, path)
+  const restored = await restore(ladder, path)
+  if (restored !== undefined) return { database: restored, forgetful: false }
+  await mkdir(path, { mode: 0o700 })
+  const database = await openDatabase(path, { create: true, repair: () => repair(ladder, path) })
+  losses.step('nothing of the database can be used, nor any snapshot: it was made anew, and everything in it is lost')
+  losses.since(0)
+  losses.opened('anew')
+  return { database, forgetful: true }
+}
+
+async function readOnly(ladder: Ladder, path: string, because: string): Promise<Climbed> {
+  const { directory, losses } = ladder
+  try {
+    const database = await openReadOnly(path, because, () => plain(ladder, path))
+    losses.step(`the store was opened for reading only: ${because}`)
+    losses.opened('read-only')
+    return { database, forgetful: false }
+  } catch (cause) {
+    throw refuse('unreadable', directory, `can neither be written (${because}) nor read: ${reasonOf(cause)}`, cause)
+  }
+}
+
+/** Repair, then snapshot; the last rung when the disk takes nothing. */
+async function mend(ladder: Ladder, path: string, cause: unknown): Promise<Climbed> {
+  const because = await whyUnwritable(path)
+  if (because !== undefined) return readOnly(ladder, path, because)
+  ladder.losses.step(`the database could not be opened: ${reasonOf(cause)}`)
+  try {
+    await repair(ladder, path)
+    return { database: await plain(ladder, path), forgetful: true }
+  } catch (failure) {
+    if (failure instanceof StoreRefusal) throw failure
+    const full = await whyUnwritable(path)
+    if (full !== undefined) return readOnly(ladder, path, full)
+    ladder.losses.step(`the repair failed: ${reasonOf(failure)}`)
+    return replace(ladder, path)
+  }
+}
+
+/** Opens a database of which a log holds damage: LevelDB would drop good changes with the bad ones. */
+async function openSalvaged(ladder: Ladder, path: string, salvage: Salvage): Promise<Climbed> {
+  await setAside(ladder.directory, path)
+  const { database } = await openOrMend(ladder, path)
+  if (database.readOnly() === undefined) await replay(database, salvage, ladder.losses)
+  return { database, forgetful: true }
+}
+
+async function openOrMend(ladder: Ladder, path: string): Promise<Climbed> {
+  try {
+    if (await isManifestDamaged(path)) throw new Error('its MANIFEST is damaged')
+    return { database: await plain(ladder, path), forgetful: false }
+  } catch (cause) {
+    if (cause instanceof StoreRefusal) throw cause
+    return mend(ladder, path, cause)
+  }
+}
+
+/**
+ * Opens the database of a store: as it is; after a copy was set aside, repaired; from the newest snapshot; anew when
+ * nothing is left of it; or for reading only when the disk takes no writes. Each rung says in `losses` what it did.
+ * @throws StoreRefusal when it is locked, of another program, or cannot even be read
+ */
+export async function climb(ladder: Ladder): Promise<Climbed> {
+  const path = join(ladder.directory, databaseName)
+  const files = await filesIn(ladder, path)
+  if (!files.some((name) => isData(name) || name === 'CURRENT')) {
+    if (ladder.provisioned) return replace(ladder, path)
+    return {
+      database: await openDatabase(path, { create: true, repair: () => repair(ladder, path) }),
+      forgetful: false,
+    }
+  }
+  if (!ladder.provisioned && (await isForeign(path, files))) {
+    throw refuse('foreign', ladder.directory, 'is not one of atedge; nothing was changed')
+  }
+  const salvage = await inspectLogs(path).catch(() => undefined)
+  return salvage === undefined ? openOrMend(ladder, path) : openSalvaged(ladder, path, salvage)
+}

@@ -1,0 +1,141 @@
+import { createHash } from 'node:crypto'
+import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Database, openDatabase, repairDatabase } from './database.ts'
+import { hasCode, reasonOf } from './refusal.ts'
+
+// LevelDB cannot open a database without writing. So it gets a folder in memory, in which tables, which never change,
+// are links to the real ones, and the few small files that change are copies.
+
+/** Folders to try, memory first: a temporary folder may lie on the same full disk. */
+const parents = ['/dev/shm', tmpdir()]
+
+const isTable = (name: string): boolean => /\.(?:ldb|sst)$/.test(name)
+const isOwn = (name: string): boolean => isTable(name) || /^(?:CURRENT|MANIFEST-\d+|\d+\.log)$/.test(name)
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return hasCode(error, 'EPERM')
+  }
+}
+
+/** Removes what processes left that were killed. */
+async function tidy(parent: string, prefix: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (!name.startsWith(prefix)) continue
+    const pid = Number(name.slice(prefix.length).split('-')[0])
+    if (Number.isInteger(pid) && !isAlive(pid)) await rm(join(parent, name), { recursive: true, force: true })
+  }
+}
+
+async function makeShadow(parent: string, path: string): Promise<string> {
+  const prefix = `atedge-${createHash('sha256').update(path).digest('hex').slice(0, 12)}-`
+  await tidy(parent, prefix)
+  const shadow = await mkdtemp(join(parent, `${prefix}${process.pid}-`))
+  for (const name of (await readdir(path)).filter(isOwn)) {
+    if (isTable(name)) await symlink(join(path, name), join(shadow, name))
+    else await copyFile(join(path, name), join(shadow, name))
+  }
+  return shadow
+}
+
+async function openShadow(shadow: string): Promise<Database> {
+  try {
+    return await openDatabase(shadow, { create: false })
+  } catch {
+    await repairDatabase(shadow)
+    return await openDatabase(shadow, { create: false })
+  }
+}
+
+/** Why nothing can be written to a folder now. @returns undefined when it can */
+export async function whyUnwritable(path: string): Promise<string | undefined> {
+  const probe = join(path, '.probe')
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    await writeFile(probe, Buffer.alloc(probeBytes), { flush: true })
+    return undefined
+  } catch (error) {
+    return reasonOf(error)
+  } finally {
+    await rm(probe, { force: true }).catch(() => undefined)
+  }
+}
+
+/** What opening and repairing need at the least. */
+const probeBytes = 512 * 1024
+
+/**
+ * Opens a database for reading without touching it.
+ * @param path of the real one
+ * @param because why it cannot be written
+ * @param retry opens the real one, once it can be written again
+ */
+export async function openReadOnly(path: string, because: string, retry: () => Promise<Database>): Promise<Database> {
+  let shadow: string | undefined
+  let failure: unknown
+  for (const parent of parents) {
+    try {
+      shadow = await makeShadow(parent, path)
+      return readOnly(await openShadow(shadow), { shadow, path, because, retry })
+    } catch (error) {
+      failure = error
+      if (shadow !== undefined) await rm(shadow, { recursive: true, force: true })
+    }
+  }
+  throw failure
+}
+
+function readOnly(
+  copy: Database,
+  { shadow, path, because, retry }: { shadow: string; path: string; because: string; retry: () => Promise<Database> },
+): Database {
+  let real: Database | undefined
+  let turning: Promise<void> | undefined
+  const now = (): Database => real ?? copy
+
+  async function turn(): Promise<void> {
+    const reason = await whyUnwritable(path)
+    if (reason !== undefined) throw new Error(`it was opened for reading only (${reason})`)
+    const opened = await retry()
+    await copy.close()
+    await rm(shadow, { recursive: true, force: true })
+    real = opened
+  }
+
+  return {
+    get: (key, snapshot) => now().get(key, snapshot),
+    scan: (range) => now().scan(range),
+    keys: (range) => now().keys(range),
+    snapshot: () => now().snapshot(),
+    batch: (operations, sync) =>
+      real === undefined
+        ? Promise.reject(new Error(`it was opened for reading only (${because})`))
+        : real.batch(operations, sync),
+    ready: () => turning ?? real?.ready(),
+    async reopen(repair) {
+      if (real !== undefined) return real.reopen(repair)
+      const attempt = turn()
+      turning = attempt
+        .catch(() => undefined)
+        .finally(() => {
+          turning = undefined
+        })
+      await attempt
+    },
+    async syncLog() {
+      await real?.syncLog()
+    },
+    isOpen: () => now().isOpen(),
+    readOnly: () => (real === undefined ? because : real.readOnly()),
+    size: () => now().size(),
+    async close() {
+      await now().close()
+      await rm(shadow, { recursive: true, force: true })
+    },
+  }
+}

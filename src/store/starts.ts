@@ -1,0 +1,95 @@
+import { join } from 'node:path'
+import type { Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+import { readDurable, writeDurably } from './durable-file.ts'
+import { hasCode, reasonOf } from './refusal.ts'
+
+// A file beside the database says how many starts in a row ended early. No time of day stands in it: the clock of a board
+// without battery says nothing.
+
+const fileName = 'starts.json'
+
+/** A run this long is no part of a crash loop. */
+const steadyMs = 300_000
+/** Starts in a row that may end early before the next one waits. */
+const free = 3
+/** Half of what systemd allows a service for its start. */
+const longestMs = 45_000
+
+/** How long to wait after so many starts in a row that ended early: each opening writes up to 300 KB to the flash. */
+export const delayAfter = (early: number): number =>
+  early < free ? 0 : Math.min(1000 * 2 ** (early - free), longestMs)
+
+/** Follows the starts of one store. */
+export interface Starts {
+  /** The store is open, and this process holds its lock. */
+  opened(): Promise<void>
+  /** The run ends as it should. */
+  end(): Promise<void>
+}
+
+const count = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+
+/** Waits; unlike a timer of the clock this keeps the process alive. */
+async function pause(clock: Clock, ms: number): Promise<void> {
+  const alive = setInterval(() => {}, 60_000)
+  await new Promise<void>((resolve) => {
+    clock.after(ms, resolve)
+  })
+  clearInterval(alive)
+}
+
+const isAlive = (pid: number | undefined): boolean => {
+  try {
+    return pid !== undefined && pid > 0 && process.kill(pid, 0)
+  } catch (error) {
+    return hasCode(error, 'EPERM')
+  }
+}
+
+/**
+ * Waits when many starts before this one ended early.
+ * @param provisioned false when the folder may belong to another program: nothing is noted before it has proved its own
+ */
+export async function beginStart(
+  { directory, clock, log }: { directory: string; clock: Clock; log: Log },
+  provisioned: boolean,
+): Promise<Starts> {
+  const path = join(directory, fileName)
+  const known = (await readDurable(path).catch(() => undefined))?.members
+  const early = count(known?.['early']) ?? 0
+  let noted = early + 1
+  let pid: number | undefined = process.pid
+  let writing = Promise.resolve()
+  const note = (): Promise<void> => {
+    writing = writing
+      .then(() => writeDurably(path, { early: noted, ...(pid && { pid }) }))
+      .catch((cause: unknown) => log('warn', 'the start cannot be noted', { file: path, cause: reasonOf(cause) }))
+    return writing
+  }
+  // A start that another process is going to refuse by its lock is none.
+  const first = provisioned && !isAlive(count(known?.['pid']))
+  const wait = first ? delayAfter(early) : 0
+  if (wait > 0) {
+    log('warn', 'the latest starts ended early: the store waits before it opens, to spare the flash', { early, wait })
+    await pause(clock, wait)
+  }
+  if (first) await note()
+  let cancel = () => {}
+  return {
+    async opened() {
+      if (!first) await note()
+      cancel = clock.after(steadyMs, () => {
+        noted = 0
+        void note()
+      })
+    },
+    async end() {
+      cancel()
+      noted = 0
+      pid = undefined
+      await note()
+    },
+  }
+}

@@ -1,0 +1,192 @@
+import { mkdir, readdir, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { Log } from '../../src/core/log.ts'
+import type { Store } from '../../src/core/storage.ts'
+import { saveSnapshot } from '../../src/store/snapshot-files.ts'
+import { manualClock } from '../support/clock.ts'
+import { all, contents, opened, put, start, temporary } from './fixtures.ts'
+
+const values = Array.from({ length: 40 }, (_, number) => `value ${number}`.padEnd(100, '.'))
+
+/** A store that was written in two sittings, so that it has a table and a log. */
+async function provisioned(): Promise<string> {
+  const directory = await temporary()
+  for (const half of [values.slice(0, 20), values.slice(20)]) {
+    const store = await opened(directory)
+    for (const value of half) await store.write((tx) => put(tx, `key${values.indexOf(value)}@alice`, value))
+    await store.close()
+  }
+  return directory
+}
+
+const level = (directory: string): string => join(directory, 'level')
+
+async function filesLike(directory: string, pattern: RegExp): Promise<string[]> {
+  const names = await readdir(level(directory))
+  return names.filter((name) => pattern.test(name)).map((name) => join(level(directory), name))
+}
+
+const readAll = (store: Store) =>
+  Promise.all(values.map(async (_, number) => (await store.records.get(`key${number}@alice`))?.value))
+
+test('a lost, empty or torn CURRENT or MANIFEST costs nothing: the database is repaired, and a copy kept', async () => {
+  const harm: [RegExp, (path: string) => Promise<void>][] = [
+    [/^CURRENT$/, unlink],
+    [/^CURRENT$/, (path) => truncate(path)],
+    [/^CURRENT$/, (path) => truncate(path, 5)],
+    [/^MANIFEST/, unlink],
+    [/^MANIFEST/, (path) => truncate(path)],
+  ]
+  for (const [pattern, damage] of harm) {
+    const directory = await provisioned()
+    for (const path of await filesLike(directory, pattern)) await damage(path)
+    const before = await contents(level(directory))
+    for (const name of ['LOCK', 'LOG', 'LOG.old']) delete before[name]
+    const store = await opened(directory)
+    expect(await readAll(store)).toEqual(values)
+    expect(store.health().state).toBe('repaired')
+    expect(store.health().report?.steps.join()).toContain('aside/1')
+    expect(await contents(join(directory, 'aside', '1'))).toEqual(before)
+    expect((await store.write((tx) => put(tx, 'new@alice', '1'))) > values.length).toBe(true)
+    await store.close()
+    const again = await opened(directory)
+    expect([again.health().state, await readAll(again)]).toEqual(['sound', values])
+  }
+})
+
+test('a lost CURRENT never costs a table, should the marker be gone as well', async () => {
+  const directory = await provisioned()
+  await unlink(join(directory, 'store.json'))
+  await unlink(join(level(directory), 'CURRENT'))
+  expect(await readAll(await opened(directory))).toEqual(values)
+})
+
+test('a lost or empty table costs what was in it, and all else is served', async () => {
+  for (const damage of [unlink, (path: string) => truncate(path)]) {
+    const directory = await provisioned()
+    for (const path of await filesLike(directory, /\.ldb$/)) await damage(path)
+    const store = await opened(directory)
+    const read = await Promise.allSettled(values.map(async (_, number) => store.records.get(`key${number}@alice`)))
+    for (const [number, end] of read.entries()) {
+      if (number >= 20) expect(end).toMatchObject({ status: 'fulfilled', value: { value: values[number] } })
+      else if (end.status === 'fulfilled') expect(end.value).toBeUndefined()
+    }
+    expect(store.health().report).toBeDefined()
+  }
+})
+
+test('a database that is gone is restored from the newest snapshot', async () => {
+  const directory = await provisioned()
+  const snapshots = join(directory, '..', 'snapshots')
+  const before = await opened(directory)
+  await saveSnapshot(snapshots, before.snapshot(), { keep: 2 })
+  await before.write((tx) => put(tx, 'later@alice', '1'))
+  await before.close()
+  await rm(level(directory), { recursive: true })
+  const store = await opened(directory, { snapshots })
+  expect(await readAll(store)).toEqual(values)
+  expect(await store.records.get('later@alice')).toBeUndefined()
+  const { state, report } = store.health()
+  expect([state, report?.since]).toEqual(['restored', start])
+  expect(report?.steps.join()).toContain('2026-01-31T10:00:00.000Z')
+})
+
+test('a database that is gone and has no snapshot is made anew, loudly, with no commit id issued twice', async () => {
+  const directory = await provisioned()
+  await rm(level(directory), { recursive: true })
+  const store = await opened(directory)
+  const { state, report } = store.health()
+  expect([state, report?.since, report?.steps.join()]).toEqual([
+    'anew',
+    0,
+    expect.stringContaining('everything in it is lost'),
+  ])
+  expect(await all(store.records.entries())).toEqual([])
+  expect(await store.write((tx) => put(tx, 'a@alice', '1'))).toBeGreaterThan(values.length)
+})
+
+test('the older of two copies goes', async () => {
+  const directory = await provisioned()
+  for (let round = 0; round < 4; round += 1) {
+    await unlink(join(level(directory), 'CURRENT'))
+    await (await opened(directory)).close()
+  }
+  expect(await readdir(join(directory, 'aside'))).toEqual(['3', '4'])
+})
+
+test('a flipped bit in the log is put right, wherever it is', async () => {
+  const original = await provisioned()
+  const [log = ''] = await filesLike(original, /\.log$/)
+  const bytes = await readFile(log)
+  const files = await contents(original)
+  for (let turn = 0; turn < 25; turn += 1) {
+    const bit = Math.floor((bytes.length * 8 * (turn + 0.5)) / 25)
+    const directory = await temporary()
+    await copyTo(directory, files)
+    const flipped = Buffer.from(bytes)
+    flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+    await writeFile(log.replace(original, directory), flipped)
+    const store = await opened(directory)
+    expect(await readAll(store)).toEqual(values)
+    expect(store.health().report?.steps.join()).toContain('was put right')
+    await store.close()
+  }
+})
+
+async function copyTo(directory: string, files: Record<string, string>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(directory, name)), { recursive: true })
+    await writeFile(join(directory, name), Buffer.from(content, 'base64'))
+  }
+}
+
+test('what cannot be put right in the log is named, and nothing else goes with it', async () => {
+  const directory = await provisioned()
+  const [log = ''] = await filesLike(directory, /\.log$/)
+  const bytes = await readFile(log)
+  const at = bytes.indexOf(values[25] ?? '')
+  bytes.fill(0x55, at, at + 40)
+  await writeFile(log, bytes)
+  const store = await opened(directory)
+  const read = await readAll(store)
+  expect(read).toEqual(values.map((value, number) => (number === 25 ? undefined : value)))
+  const found = store.health().report?.findings.map(({ what, key }) => `${what} ${key}`)
+  expect(found).toContain('record key25@alice')
+  expect(await store.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(values.length)
+})
+
+test('a log that a power cut tore is no damage', async () => {
+  const directory = await provisioned()
+  const [log = ''] = await filesLike(directory, /\.log$/)
+  const { length } = await readFile(log)
+  await truncate(log, length - 30)
+  const store = await opened(directory)
+  expect(await readAll(store)).toEqual(values.map((value, number) => (number === 39 ? undefined : value)))
+  expect(store.health()).toMatchObject({ state: 'sound' })
+  expect(store.health().report).toBeUndefined()
+})
+
+test('starts in a row that end early wait longer and longer, and one that lasts ends that', async () => {
+  const directory = await provisioned()
+  const early = async (): Promise<number> =>
+    (JSON.parse(await readFile(join(directory, 'starts.json'), 'utf8')) as { early: number }).early
+  expect(await early()).toBe(0)
+  await writeFile(join(directory, 'starts.json'), JSON.stringify({ early: 5 }))
+  const clock = manualClock(start)
+  let waits = (_: unknown): void => {}
+  const waiting = new Promise((resolve) => {
+    waits = resolve
+  })
+  const log: Log = (_, message, members) => {
+    if (message.includes('ended early')) waits(members)
+  }
+  const opening = opened(directory, { clock, log })
+  expect(await waiting).toEqual({ early: 5, wait: 4_000 })
+  clock.advance(4_000)
+  const store = await opening
+  expect(await early()).toBe(6)
+  clock.advance(300_000)
+  await store.close()
+  expect(await early()).toBe(0)
+})
