@@ -2,6 +2,7 @@ import { AtError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Cell, Committed } from './committed.ts'
 import type { Operation } from './database.ts'
+import { createGather } from './gather.ts'
 import type { IntervalSync } from './interval.ts'
 import { type Table, tables } from './layout.ts'
 import { reasonOf } from './refusal.ts'
@@ -132,16 +133,24 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
   /** Grows with every failed group: a change that began before has seen what is no longer true. */
   let failures = 0
 
+  const gather = createGather()
+
   const staged: Lookup = (full) => filling.cells.get(full) ?? inFlight?.cells.get(full)
 
   function schedule(): void {
     if (scheduled || inFlight !== undefined) return
     scheduled = true
     // At the end of the turn: whatever this turn's input brings shares one batch.
-    setImmediate(() => {
-      scheduled = false
-      void flush()
-    })
+    setImmediate(look)
+  }
+
+  function look(): void {
+    if (gather.waits(filling.waiters.length)) {
+      setImmediate(look)
+      return
+    }
+    scheduled = false
+    void flush()
   }
 
   async function flush(): Promise<void> {
@@ -149,7 +158,9 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     const group = filling
     inFlight = group
     filling = newGroup()
+    const began = performance.now()
     const cause = await attempt(group)
+    gather.wrote(group.waiters.length, performance.now() - began)
     inFlight = undefined
     if (cause === undefined) finish(group)
     else rollBack(group, cause.error)
