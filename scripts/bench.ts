@@ -4,12 +4,24 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { deviceRows } from './bench/device-rows.ts'
 import { prepare } from './bench/fixture.ts'
+import { gateRows } from './bench/gate-row.ts'
 import type { Pace } from './bench/numbers.ts'
 import { circumstances, markdown } from './bench/table.ts'
 import { wireRows } from './bench/wire-rows.ts'
 import { createWorld } from './bench/world.ts'
 
-const rowNames = ['lookup', 'pipelined', 'update', 'login', 'memory', 'sensor', 'wear', 'start', 'size'] as const
+const rowNames = [
+  'lookup',
+  'pipelined',
+  'update',
+  'login',
+  'gate',
+  'memory',
+  'sensor',
+  'wear',
+  'start',
+  'size',
+] as const
 
 const usage = `Usage: npm run bench -- [options]
   --quick           shorter runs, under 45 s
@@ -51,7 +63,9 @@ async function bench(): Promise<string> {
   const wire = ['lookup', 'pipelined', 'update', 'login'].some(wants)
     ? await wireRows(fixture, pace, wants, say)
     : { rows: [], notes: [] }
-  const rows = [...wire.rows, ...(await deviceRows(fixture, { ...pace, quick }, wants, say))]
+  if (wants('gate')) say('gate')
+  const gate = wants('gate') ? await gateRows(world) : []
+  const rows = [...wire.rows, ...gate, ...(await deviceRows(fixture, { ...pace, quick }, wants, say))]
   return json ? JSON.stringify({ ...where, rows, notes: wire.notes }, null, 2) : markdown(rows, wire.notes, where)
 }
 
