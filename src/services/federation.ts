@@ -64,7 +64,7 @@ export function createFederation(options: {
       if (reason !== undefined) throw refused(reason)
     },
     async verifyProof(atSign, name, challenge) {
-      const session = await peers.anonymous(atSign)
+      const session = await peers.anonymous(atSign, { insist: true })
       const signature = published(await session.request(`lookup:${name}`))
       const publicKey = published(await session.request(`lookup:signing_publickey${atSign}`))
       if (!verifyRsa(publicKey, challenge, signature)) throw new AtError('AT0401', 'Pol Authentication Failed')

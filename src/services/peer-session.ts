@@ -47,17 +47,24 @@ function lists(features: readonly (Feature | null)[], name: string): boolean {
 /**
  * Shares a link. Servers before 3.16.6 take two lines that arrive together for one command, so commands go one at a time
  * until the peer is known to be newer.
+ * @param onAnswer called for every answer
  */
-export function createPeerSession(link: Link): PeerSession {
+export function createPeerSession(link: Link, onAnswer: () => void = () => {}): PeerSession {
   let last: Promise<unknown> = Promise.resolve()
   let waiting = 0
   let known: Promise<PeerFeatures> | undefined
   let pipelines = false
 
+  const asked = async (line: string): Promise<string> => {
+    const reply = await link.request(line)
+    onAnswer()
+    return reply
+  }
+
   const send = async (line: string): Promise<string> => {
     waiting++
     try {
-      return await link.request(line)
+      return await asked(line)
     } finally {
       waiting--
     }
@@ -65,7 +72,7 @@ export function createPeerSession(link: Link): PeerSession {
 
   const inTurn = async (line: string): Promise<string> => {
     waiting++
-    const mine = last.then(() => link.request(line))
+    const mine = last.then(() => asked(line))
     last = mine.catch(() => {})
     try {
       return await mine

@@ -6,6 +6,7 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { readProof } from '../crypto/challenge.ts'
 import { type Link, openLink, replyData } from '../wire/link.ts'
+import { createPeerHealth } from './peer-health.ts'
 import { createPeerSession, type PeerSession } from './peer-session.ts'
 import type { Proofs } from './proofs.ts'
 
@@ -14,11 +15,15 @@ export interface Peers {
   /**
    * A session in which the peer knows who we are, by `from` and `pol`.
    * @throws AtError AT0007 when the directory does not know the atSign, AT0008 when the peer does not accept us, AT0004,
-   *   AT0021 or AT0023 when it cannot be reached, AT0006 when too many sessions are at work
+   *   AT0021 or AT0023 when it cannot be reached or is left alone after failures, AT0006 when too many sessions are at work
    */
   proven(atSign: AtSign): Promise<PeerSession>
-  /** A session without identity: public records and published proofs. @throws AtError as `proven` */
-  anonymous(atSign: AtSign): Promise<PeerSession>
+  /**
+   * A session without identity: public records and published proofs.
+   * @param how `insist` tries a peer that is left alone too: one that calls is there
+   * @throws AtError as `proven`
+   */
+  anonymous(atSign: AtSign, how?: { insist?: boolean }): Promise<PeerSession>
   count(): number
   close(): void
 }
@@ -37,9 +42,15 @@ export interface PeersOptions {
   readonly beforeProof?: (atSign: AtSign, session: PeerSession) => Promise<void>
   /** Sessions at one time; `limits.outboundConnections` unless told. */
   readonly maxSessions?: number
+  /** A number from 0 up to 1 that spreads attempts after failures; injected by tests. */
+  readonly random?: () => number
 }
 
 const idleMs = 300_000
+/** A session that ends sooner, with nothing answered, counts as a failed attempt. */
+const provesItselfMs = 5_000
+/** With all places taken, an attempt that has lasted this long gives way: many slow peers must not keep others out. */
+const patientMs = 2_000
 
 /** Proves to the other side of a link who we are (page 02, section 5, as the caller). */
 async function prove(link: Link, peer: AtSign, { self, sign, proofs }: PeersOptions): Promise<void> {
@@ -61,10 +72,29 @@ function handshakeError(peer: AtSign, error: unknown, connectionFailed: boolean)
 /** A place among the sessions, from the first attempt to dial to the end of the connection. */
 interface Place {
   readonly session: Promise<PeerSession>
+  /** Ends the attempt to open the session. */
+  readonly attempt: AbortController
+  readonly startedAt: number
   /** Undefined until the session is ready. */
   ready: PeerSession | undefined
   usedAt: number
   stopIdle: () => void
+}
+
+/** Failures that say nothing about the peer's atServer: the directory does not know it, or we had no place. */
+const notItsFault: ReadonlySet<string> = new Set(['AT0006', 'AT0007'])
+
+const ended = (signal: AbortSignal): Promise<never> =>
+  new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+
+/** The first of the places in this order, by the moments that `when` gives; undefined stands for none. */
+function first(places: Iterable<Place>, when: (place: Place) => number | undefined): Place | undefined {
+  let found: { place: Place; at: number } | undefined
+  for (const place of places) {
+    const at = when(place)
+    if (at !== undefined && (found === undefined || at < found.at)) found = { place, at }
+  }
+  return found?.place
 }
 
 /** Keeps the sessions of one atServer; with all places taken, the one unused for longest gives way. */
@@ -74,6 +104,7 @@ export function createPeers(options: PeersOptions): Peers {
   const open = new Set<Link>()
   /** atSigns whose last known address led to no session: the directory is asked again before the next attempt. */
   const doubtful = new Set<AtSign>()
+  const health = createPeerHealth({ clock, log, random: options.random ?? Math.random })
   let closed = false
 
   const stopping = (): AtError => new AtError('AT0008', 'this atServer is stopping')
@@ -91,33 +122,58 @@ export function createPeers(options: PeersOptions): Peers {
     }
   }
 
-  const start = async (peer: AtSign, proven: boolean, onClose: () => void): Promise<PeerSession> => {
-    const stream = await dial(peer)
-    if (closed) {
-      stream.destroy()
-      throw stopping()
-    }
+  /** Watches a connection: a peer that hangs up at once and has answered nothing fares as badly as one that is away. */
+  const openWatched = (peer: AtSign, stream: Duplex, onClose: () => void) => {
+    let readyAt: number | undefined
+    let answers = false
     const link = openLink(stream, {
       clock,
-      onClose: () => {
+      onClose(error) {
         open.delete(link)
+        const early = readyAt !== undefined && clock.now() - readyAt < provesItselfMs
+        if (error !== undefined && early && !answers) health.failed(peer, error)
         onClose()
       },
     })
     open.add(link)
-    const session = createPeerSession(link)
+    const session = createPeerSession(link, () => {
+      if (readyAt === undefined || answers) return
+      answers = true
+      health.answered(peer)
+    })
+    const isReady = (): void => {
+      readyAt = clock.now()
+    }
+    return { link, session, isReady }
+  }
+
+  const start = async (
+    peer: AtSign,
+    proven: boolean,
+    { signal, onClose }: { signal: AbortSignal; onClose: () => void },
+  ): Promise<PeerSession> => {
+    const stream = await dial(peer)
+    if (signal.aborted) {
+      stream.destroy()
+      throw signal.reason
+    }
+    const { link, session, isReady } = openWatched(peer, stream, onClose)
+    const giveUp = (): void => link.close()
+    signal.addEventListener('abort', giveUp)
     try {
       await link.ready
       if (proven) {
         await options.beforeProof?.(peer, session)
         await prove(link, peer, options)
       }
-      if (closed) throw stopping()
+      isReady()
       return session
     } catch (error) {
       const connectionFailed = link.closed
       link.close()
       throw handshakeError(peer, error, connectionFailed)
+    } finally {
+      signal.removeEventListener('abort', giveUp)
     }
   }
 
@@ -140,36 +196,46 @@ export function createPeers(options: PeersOptions): Peers {
     })
   }
 
-  /** Closes the session that nobody has used for longest. @returns false when all are at work */
+  const remove = (place: Place): void => {
+    for (const [name, held] of places) if (held === place) leave(name, place)
+  }
+
+  /**
+   * Closes the session that nobody has used for longest, else gives up the attempt that has lasted longest.
+   * @returns false when all are at work
+   */
   const makeRoom = (): boolean => {
-    let oldest: [string, Place] | undefined
-    for (const [name, place] of places) {
-      // One that was asked for in this very moment is about to be used.
-      if (place.ready?.busy !== false || place.usedAt >= clock.now()) continue
-      if (oldest === undefined || place.usedAt < oldest[1].usedAt) oldest = [name, place]
-    }
-    if (oldest === undefined) return false
-    leave(...oldest)
-    oldest[1].ready?.close()
+    const now = clock.now()
+    // One that was asked for in this very moment is about to be used.
+    const idle = first(places.values(), ({ ready, usedAt }) =>
+      ready?.busy === false && usedAt < now ? usedAt : undefined,
+    )
+    const slow = first(places.values(), ({ ready, startedAt }) =>
+      ready === undefined && now - startedAt >= patientMs ? startedAt : undefined,
+    )
+    const leaving = idle ?? slow
+    if (leaving === undefined) return false
+    remove(leaving)
+    if (leaving.ready === undefined) {
+      leaving.attempt.abort(new AtError('AT0023', `No session within ${now - leaving.startedAt} ms; others wait`))
+    } else leaving.ready.close()
     return true
   }
 
-  const session = async (peer: AtSign, proven: boolean): Promise<PeerSession> => {
-    if (closed) throw stopping()
-    const name = `${proven ? 'proven' : 'anonymous'} ${peer}`
-    const known = places.get(name)
-    if (known !== undefined) {
-      known.usedAt = clock.now()
-      return known.session
-    }
-    if (places.size >= maxSessions && !makeRoom()) {
-      throw new AtError('AT0006', `already at work with ${places.size} atServers`)
-    }
+  const onFailure = (peer: AtSign, error: Error): void => {
+    if (closed || (error instanceof AtError && notItsFault.has(error.code))) return
+    if (doubtful.size >= maxSessions) doubtful.clear()
+    doubtful.add(peer)
+    health.failed(peer, error)
+  }
+
+  const newPlace = (name: string, peer: AtSign, proven: boolean): Place => {
+    const attempt = new AbortController()
+    const { signal } = attempt
+    const started = start(peer, proven, { signal, onClose: () => leave(name, place) })
     const place: Place = {
-      session: start(peer, proven, () => leave(name, place)),
-      ready: undefined,
-      usedAt: clock.now(),
-      stopIdle: () => {},
+      session: Promise.race([started, ended(signal)]),
+      ...{ attempt, startedAt: clock.now(), ready: undefined, usedAt: clock.now(), stopIdle: () => {} },
     }
     places.set(name, place)
     place.session.then(
@@ -180,20 +246,34 @@ export function createPeers(options: PeersOptions): Peers {
       },
       (error: Error) => {
         leave(name, place)
-        if (doubtful.size >= maxSessions) doubtful.clear()
-        doubtful.add(peer)
-        log('info', 'no session with a peer', { peer, reason: error.message })
+        onFailure(peer, error)
       },
     )
-    return place.session
+    return place
+  }
+
+  const session = async (peer: AtSign, proven: boolean, { insist = false } = {}): Promise<PeerSession> => {
+    if (closed) throw stopping()
+    const name = `${proven ? 'proven' : 'anonymous'} ${peer}`
+    const known = places.get(name)
+    if (known !== undefined) {
+      known.usedAt = clock.now()
+      return known.session
+    }
+    if (!insist) health.check(peer)
+    if (places.size >= maxSessions && !makeRoom()) {
+      throw new AtError('AT0006', `already at work with ${places.size} atServers`)
+    }
+    return newPlace(name, peer, proven).session
   }
 
   return {
     proven: (atSign) => session(atSign, true),
-    anonymous: (atSign) => session(atSign, false),
+    anonymous: (atSign, how) => session(atSign, false, how),
     count: () => open.size,
     close() {
       closed = true
+      for (const { attempt, ready } of places.values()) if (ready === undefined) attempt.abort(stopping())
       for (const link of open) link.close()
     },
   }
