@@ -23,7 +23,8 @@ import { createFederation, type FederationSettings } from './services/federation
 import { createFeed } from './services/feed.ts'
 import { createPeers } from './services/peers.ts'
 import { createProofs } from './services/proofs.ts'
-import { createRemote, type KeyRefresh } from './services/remote.ts'
+import { startRefresh } from './services/refresh.ts'
+import { type CopyRefresh, createRemote } from './services/remote.ts'
 import { ensureSigningKeys } from './services/signing-keys.ts'
 import type { SnapshotSource } from './services/snapshots.ts'
 import { createStats, summarize } from './services/stats.ts'
@@ -158,7 +159,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const sign = await ensureSigningKeys(store, self, clock)
   const proofs = createProofs(clock)
   const resolve: Resolver['resolve'] = (atSign, how) => resolver.resolve(atSign, how)
-  const beforeProof: KeyRefresh['refreshKey'] = (peer, session) => remote.refreshKey(peer, session)
+  const beforeProof: CopyRefresh['refreshKey'] = (peer, session) => remote.refreshKey(peer, session)
   const peers = createPeers({ self, clock, log, resolve, dial: options.dial, sign, proofs, beforeProof })
   const federation = createFederation({ settings: options.federation ?? defaultFederation, resolve, peers, proofs })
   const lastCommitId = () => store.commits.lastId()
@@ -195,6 +196,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     onWebSocket: (stream, remoteAddress) => server.handle(stream, { remoteAddress, certificate: undefined }),
   })
   const stopSweep = startSweep({ store, clock, log })
+  const stopRefresh = startRefresh({ clock, log, store, remote })
   await outgoing.start()
 
   const activated = async (): Promise<boolean> => (await store.enrollments.get(primaryEnrollment)) !== undefined
@@ -231,6 +233,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     async close() {
       outgoing.close()
       stopSweep()
+      stopRefresh()
       http.close()
       await server.close()
       feed.close()

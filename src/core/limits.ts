@@ -55,6 +55,10 @@ export const limits = {
   notificationMs: 900_000,
   /** Longest life of a notification (draft of October 2026: 8 days). */
   notificationMaxMs: 691_200_000,
+  /** Keys of one pair that are kept after its recipient had a new encryption key, to read what was written before. */
+  retiredPairKeys: 8,
+  /** Copies that one round of refreshing asks for; the others wait for the next round. */
+  refreshedCopies: 5_000,
   /** Wait for one reply of a peer; a reference peer dials back before it answers (page 08, 11.2). */
   peerReplyMs: 10_000,
   /** Wait for a TCP and TLS connection to a peer or directory. */

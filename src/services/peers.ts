@@ -126,10 +126,12 @@ export function createPeers(options: PeersOptions): Peers {
   const openWatched = (peer: AtSign, stream: Duplex, onClose: () => void) => {
     let readyAt: number | undefined
     let answers = false
+    let lost: Error | undefined
     const link = openLink(stream, {
       clock,
       onClose(error) {
         open.delete(link)
+        lost = error
         const early = readyAt !== undefined && clock.now() - readyAt < provesItselfMs
         if (error !== undefined && early && !answers) health.failed(peer, error)
         onClose()
@@ -144,7 +146,7 @@ export function createPeers(options: PeersOptions): Peers {
     const isReady = (): void => {
       readyAt = clock.now()
     }
-    return { link, session, isReady }
+    return { link, session, isReady, reason: () => lost }
   }
 
   const start = async (
@@ -157,7 +159,7 @@ export function createPeers(options: PeersOptions): Peers {
       stream.destroy()
       throw signal.reason
     }
-    const { link, session, isReady } = openWatched(peer, stream, onClose)
+    const { link, session, isReady, reason } = openWatched(peer, stream, onClose)
     const giveUp = (): void => link.close()
     signal.addEventListener('abort', giveUp)
     try {
@@ -171,7 +173,8 @@ export function createPeers(options: PeersOptions): Peers {
     } catch (error) {
       const connectionFailed = link.closed
       link.close()
-      throw handshakeError(peer, error, connectionFailed)
+      // What ended the connection tells more than the request that found it closed.
+      throw handshakeError(peer, reason() ?? error, connectionFailed)
     } finally {
       signal.removeEventListener('abort', giveUp)
     }

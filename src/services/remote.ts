@@ -1,95 +1,16 @@
-import { type AtKey, cachedForm, isCommitted, makeAtKey, parseAtKey } from '../core/at-key.ts'
-import type { AtSign } from '../core/at-sign.ts'
-import { type Clock, parseUtc } from '../core/clock.ts'
+import { type AtKey, cachedForm, isCommitted, makeAtKey } from '../core/at-key.ts'
+import { type AtSign, bareName } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
-import { isLive, type Metadata, metadataTag, parseTagValue } from '../core/metadata.ts'
+import { limits } from '../core/limits.ts'
+import { isLive, type Metadata } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
-import type { Store } from '../core/storage.ts'
+import type { Store, Transaction } from '../core/storage.ts'
 import type { Remote, RemoteRecord } from '../verbs/verb.ts'
 import { replyData } from '../wire/link.ts'
 import type { PeerSession } from './peer-session.ts'
 import type { Peers } from './peers.ts'
-
-type Json = Record<string, unknown>
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const times = ['createdAt', 'updatedAt', 'availableAt', 'expiresAt', 'refreshAt'] as const
-
-/** A member out of a peer's JSON, or undefined when it has not the form of its tag. */
-function readMember(tag: NonNullable<ReturnType<typeof metadataTag>>, value: unknown): unknown {
-  try {
-    const text = tag.type === 'appMetadata' ? Buffer.from(JSON.stringify(value)).toString('base64') : String(value)
-    return parseTagValue(tag, text)
-  } catch {
-    return undefined
-  }
-}
-
-/** A hash of a key and its algorithm say something together only. */
-function readKeyHash(value: unknown): { pubKeyHash?: string; hashingAlgo?: string } {
-  if (!isObject(value)) return {}
-  const { hash, hashingAlgo = value['algo'] } = value
-  return typeof hash === 'string' && typeof hashingAlgo === 'string' ? { pubKeyHash: hash, hashingAlgo } : {}
-}
-
-/** Read from other members, or of no meaning in a record. */
-const notRead = new Set(['pubKeyHash', 'hashingAlgo', 'sharedKeyStatus'])
-
-/** Metadata out of a peer's JSON: known members of the right form; everything else is left behind. */
-function readMetadata(view: unknown, owner: AtSign): Metadata {
-  const metadata: Json = { createdBy: owner }
-  if (!isObject(view)) return metadata as Metadata
-  for (const [name, value] of Object.entries(view)) {
-    const tag = metadataTag(name)
-    if (value === null || tag === undefined || tag.name !== name || tag.type === 'time' || notRead.has(name)) continue
-    const read = readMember(tag, value)
-    if (read !== undefined) metadata[name] = read
-  }
-  for (const name of times) {
-    const value = view[name]
-    const ms = typeof value === 'string' ? parseUtc(value) : undefined
-    if (ms !== undefined) metadata[name] = ms
-  }
-  return { ...metadata, ...readKeyHash(view['pubKeyHash']) } as Metadata
-}
-
-function parseKey(value: unknown): AtKey | undefined {
-  try {
-    return typeof value === 'string' ? parseAtKey(value) : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * Reads a peer's answer to `lookup:all:`. Owner and recipient of what arrives are checked, so that a peer cannot plant
- * a record of somebody else.
- */
-function readAnswer(
-  line: string,
-  asked: AtKey,
-  owner: AtSign,
-): { value: string | null; metadata: Metadata } | undefined {
-  let text: string
-  try {
-    text = replyData(line)
-  } catch (error) {
-    if (error instanceof AtError && error.code === 'AT0015') return undefined
-    throw error
-  }
-  if (text === 'null') return undefined
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch {
-    parsed = undefined
-  }
-  if (!isObject(parsed)) throw new AtError('AT0008', `${owner} sent an answer that is not a record`)
-  if (parseKey(parsed['key'])?.text !== asked.text)
-    throw new AtError('AT0008', `${owner} answered for another key than ${asked.text}`)
-  const value = parsed['data']
-  return { value: typeof value === 'string' ? value : null, metadata: readMetadata(parsed['metaData'], owner) }
-}
+import { type PeerRecord, readAnswer } from './remote-answer.ts'
 
 const isFresh = (copy: StoredRecord, now: number): boolean => {
   const { ttr, refreshAt } = copy.metadata
@@ -100,20 +21,58 @@ const isFresh = (copy: StoredRecord, now: number): boolean => {
 /** Another atSign's encryption key is kept whatever it says about caching (page 03, section 12). */
 const keptForEver = (key: AtKey): boolean => key.scope === 'public' && key.entity === 'publickey'
 
-/** Keeps copies of others' encryption keys true, which no `ttr` ever makes old. */
-export interface KeyRefresh {
+/** The owner's server could not be reached; one that answers with a refusal has spoken. */
+const isUnreachable = (error: unknown): boolean =>
+  error instanceof AtError && (error.code === 'AT0004' || error.code === 'AT0021' || error.code === 'AT0023')
+
+/** Keeps copies of others' records true. */
+export interface CopyRefresh {
   /**
-   * Asks a peer for its encryption key where a copy is held: on every new connection, before the proof, as the reference
-   * does (page 02, section 5, step 2). An unusable answer changes nothing.
+   * Asks a peer for its encryption key, which no `ttr` ever makes old: on every new connection, before the proof, as the
+   * reference does (page 02, section 5, step 2). An unusable answer changes nothing.
    */
   refreshKey(owner: AtSign, session: PeerSession): Promise<void>
+  /**
+   * Asks the owner of a copy for the record again: it is written anew or, when the owner has it no more, removed.
+   * @throws AtError when the owner cannot be asked; the copy then stays
+   */
+  refreshCopy(copy: AtKey): Promise<void>
+  /** Removes a copy. */
+  dropCopy(copy: AtKey): Promise<void>
 }
 
 /** Reads of other atSigns' records through this atServer, with the copies that their owners allow. */
-export function createRemote(options: { self: AtSign; clock: Clock; store: Store; peers: Peers }): Remote & KeyRefresh {
+export function createRemote(options: {
+  self: AtSign
+  clock: Clock
+  store: Store
+  peers: Peers
+}): Remote & CopyRefresh {
   const { self, clock, store, peers } = options
 
-  const keep = async (asked: AtKey, value: string | null, metadata: Metadata): Promise<void> => {
+  /**
+   * Sets the key pair's own copy aside when its recipient has a new encryption key, so that clients cut another one that
+   * the recipient can open (page 03, section 12). Of many such changes the latest are kept.
+   */
+  const retirePairKey = async (tx: Transaction, recipient: AtSign): Promise<void> => {
+    const now = clock.now()
+    const key = makeAtKey({ entity: `shared_key.${bareName(recipient)}`, owner: self })
+    const record = await tx.record(key.text)
+    if (record === undefined) return
+    const change = { opTime: now, commit: true }
+    const { value, metadata } = record
+    await tx.removeRecord(key, { ...change, operation: '-' })
+    const retired = makeAtKey({ entity: `${key.entity}.until.${now}`, owner: self })
+    await tx.putRecord(retired, { value, metadata }, { ...change, operation: '*' })
+    const earlier: string[] = []
+    for await (const [text] of store.records.entries(`${key.entity}.until.`)) earlier.push(text)
+    for (const text of earlier.slice(0, Math.max(0, earlier.length + 1 - limits.retiredPairKeys))) {
+      const old = makeAtKey({ entity: text.slice(0, -self.length), owner: self })
+      await tx.removeRecord(old, { ...change, operation: '-' })
+    }
+  }
+
+  const keep = async (asked: AtKey, { value, metadata }: PeerRecord): Promise<void> => {
     const copy = cachedForm(asked)
     const now = clock.now()
     const ttr = keptForEver(asked) ? -1 : metadata.ttr
@@ -127,50 +86,22 @@ export function createRemote(options: { self: AtSign; clock: Clock; store: Store
       const { refreshAt: _theirs, ...carried } = metadata
       const version = old === undefined ? 0 : (old.metadata.version ?? 0) + 1
       const refresh = ttr > 0 ? { refreshAt: now + ttr * 1000 } : {}
-      const kept = { ...carried, updatedBy: self, version, ttr, ...refresh }
+      const kept: Metadata = { ...carried, updatedBy: self, version, ttr, ...refresh }
       await tx.putRecord(copy, { value, metadata: kept }, { ...change, operation: '*' })
+      const renewed = keptForEver(asked) && old?.value != null && old.value !== value
+      if (renewed && asked.owner !== undefined) await retirePairKey(tx, asked.owner)
     })
   }
 
-  /** The copy of a record that is gone goes too, except the owner's encryption key. */
-  const drop = async (asked: AtKey): Promise<void> => {
-    const copy = cachedForm(asked)
-    if (keptForEver(asked) || (await store.records.get(copy.text)) === undefined) return
+  const remove = async (copy: AtKey): Promise<void> => {
+    if ((await store.records.get(copy.text)) === undefined) return
     const change = { operation: '-', opTime: clock.now(), commit: isCommitted(copy) } as const
     await store.write((tx) => tx.removeRecord(copy, change))
   }
 
-  const read = async (
-    owner: AtSign,
-    asked: AtKey,
-    session: () => Promise<PeerSession>,
-    bypassCache: boolean,
-  ): Promise<RemoteRecord | undefined> => {
-    const copy = cachedForm(asked)
-    const stored = bypassCache ? undefined : await store.records.get(copy.text)
-    if (stored !== undefined && isFresh(stored, clock.now())) {
-      return { key: copy.text, value: stored.value, metadata: stored.metadata }
-    }
-    const answer = readAnswer(await (await session()).request(`lookup:all:${asked.entity}${owner}`), asked, owner)
-    if (answer === undefined) {
-      await drop(asked)
-      return undefined
-    }
-    await keep(asked, answer.value, answer.metadata)
-    const metadata = keptForEver(asked) ? { ...answer.metadata, ttr: -1 } : answer.metadata
-    return { key: asked.text, value: answer.value, metadata }
-  }
-
-  const refreshKey = async (owner: AtSign, session: PeerSession): Promise<void> => {
-    const asked = makeAtKey({ scope: 'public', entity: 'publickey', owner })
-    try {
-      const copy = await store.records.get(cachedForm(asked).text)
-      if (copy === undefined) return
-      const answer = readAnswer(await session.request(`lookup:all:publickey${owner}`), asked, owner)
-      if (answer?.value != null && answer.value !== copy.value) await keep(asked, answer.value, answer.metadata)
-    } catch (error) {
-      if (!(error instanceof AtError)) throw error
-    }
+  /** The copy of a record that is gone goes too, except the owner's encryption key. */
+  const drop = async (asked: AtKey): Promise<void> => {
+    if (!keptForEver(asked)) await remove(cachedForm(asked))
   }
 
   const ownerOf = (key: AtKey): AtSign => {
@@ -178,18 +109,60 @@ export function createRemote(options: { self: AtSign; clock: Clock; store: Store
     return key.owner
   }
 
+  /** Asks the owner of a record, as a stranger for a public one; the copy becomes what the answer says. */
+  const fetch = async (asked: AtKey): Promise<PeerRecord | undefined> => {
+    const owner = ownerOf(asked)
+    const session = await (asked.scope === 'public' ? peers.anonymous(owner) : peers.proven(owner))
+    const answer = readAnswer(await session.request(`lookup:all:${asked.entity}${owner}`), asked, owner)
+    if (answer === undefined) await drop(asked)
+    else await keep(asked, answer)
+    return answer
+  }
+
+  const read = async (asked: AtKey, bypassCache: boolean): Promise<RemoteRecord | undefined> => {
+    const copy = cachedForm(asked)
+    const stored = bypassCache ? undefined : await store.records.get(copy.text)
+    const ofCopy = (held: StoredRecord): RemoteRecord => ({
+      key: copy.text,
+      value: held.value,
+      metadata: held.metadata,
+    })
+    if (stored !== undefined && isFresh(stored, clock.now())) return ofCopy(stored)
+    try {
+      const answer = await fetch(asked)
+      if (answer === undefined) return undefined
+      const metadata = keptForEver(asked) ? { ...answer.metadata, ttr: -1 } : answer.metadata
+      return { key: asked.text, value: answer.value, metadata }
+    } catch (error) {
+      // Old news is better than none; `cached:` and `refreshAt` tell the client how old it is.
+      const usable = stored?.metadata.ttr && isLive(stored.metadata, clock.now())
+      if (stored === undefined || !usable || !isUnreachable(error)) throw error
+      return ofCopy(stored)
+    }
+  }
+
+  const refreshKey = async (owner: AtSign, session: PeerSession): Promise<void> => {
+    const asked = makeAtKey({ scope: 'public', entity: 'publickey', owner })
+    try {
+      const answer = readAnswer(await session.request(`lookup:all:publickey${owner}`), asked, owner)
+      if (answer?.value == null) return
+      const copy = await store.records.get(cachedForm(asked).text)
+      if (answer.value !== copy?.value) await keep(asked, answer)
+    } catch (error) {
+      if (!(error instanceof AtError)) throw error
+    }
+  }
+
   return {
     refreshKey,
-    lookup(key, { bypassCache }) {
-      const owner = ownerOf(key)
-      const asked = makeAtKey({ sharedWith: self, entity: key.entity, owner })
-      return read(owner, asked, () => peers.proven(owner), bypassCache)
+    dropCopy: remove,
+    async refreshCopy({ scope, sharedWith, entity, owner }) {
+      await fetch(makeAtKey({ scope, sharedWith, entity, owner }))
     },
-    plookup(key, { bypassCache }) {
-      const owner = ownerOf(key)
-      const asked = makeAtKey({ scope: 'public', entity: key.entity, owner })
-      return read(owner, asked, () => peers.anonymous(owner), bypassCache)
-    },
+    lookup: (key, { bypassCache }) =>
+      read(makeAtKey({ sharedWith: self, entity: key.entity, owner: ownerOf(key) }), bypassCache),
+    plookup: (key, { bypassCache }) =>
+      read(makeAtKey({ scope: 'public', entity: key.entity, owner: ownerOf(key) }), bypassCache),
     async scan(atSign, pattern) {
       const link = await peers.proven(atSign)
       return replyData(await link.request(pattern === undefined ? 'scan' : `scan ${pattern}`))

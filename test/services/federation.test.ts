@@ -22,7 +22,9 @@ describe('the proof of life between two atServers', () => {
     )
     const owner = await network.member('@alice').owner()
     expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:555\n@alice@')
-    expect(bob.lines.map(({ line }) => line)).toEqual(['from:@alice', 'pol', 'lookup:all:phone.wavi@bob'])
+    expect(bob.lines.map(({ line }) => line)).toEqual([
+      ...['lookup:all:publickey@bob', 'from:@alice', 'pol', 'lookup:all:phone.wavi@bob'],
+    ])
   })
 
   it('is asked of a caller by a bound challenge and answered by nothing but the new prompt', async () => {

@@ -148,6 +148,100 @@ describe('sessions with other atServers', () => {
     expect(anonymous.closed).toBe(false)
   })
 
+  it('are not tried again at once with a peer that failed twice; the pauses grow and are spread', async () => {
+    let alive = false
+    const dials: number[] = []
+    const { clock, peers } = world({
+      random: () => 1,
+      dial: async () => {
+        dials.push(clock.now())
+        if (!alive) throw new AtError('AT0021', 'Unable to connect to bob:1: connection refused')
+        const [near, far] = pair()
+        far.write('@')
+        far.on('data', () => far.write('data:ok\n@'))
+        return near
+      },
+    })
+    const start = clock.now()
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('AT0021')
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('AT0021')
+    expect(dials).toEqual([start, start])
+    await expect(peers.anonymous('@bob')).rejects.toThrow('connection refused (not tried again for 200 ms)')
+    expect(await codeOf(peers.anonymous('@other'))).toBe('AT0021')
+    dials.length = 0
+    for (const pause of [200, 324, 524]) {
+      clock.advance(pause - 1)
+      expect(await codeOf(peers.proven('@bob'))).toBe('AT0021')
+      expect(dials).toEqual([])
+      clock.advance(1)
+      expect(await codeOf(peers.anonymous('@bob'))).toBe('AT0021')
+      expect(dials.splice(0)).toHaveLength(1)
+    }
+    alive = true
+    const session = await peers.anonymous('@bob', { insist: true })
+    expect(await session.request('noop:0')).toBe('data:ok')
+    session.close()
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('none')
+  })
+
+  it('are left alone for eight seconds at most', async () => {
+    const { clock, peers } = world({
+      random: () => 1,
+      dial: () => Promise.reject(new AtError('AT0021', 'connection refused')),
+    })
+    for (let failure = 0; failure < 40; failure++) {
+      expect(await codeOf(peers.anonymous('@bob'))).toBe('AT0021')
+      clock.advance(8_000)
+    }
+    await codeOf(peers.anonymous('@bob'))
+    await expect(peers.anonymous('@bob')).rejects.toThrow('(not tried again for 8000 ms)')
+  })
+
+  it.each([
+    ['at once', false, 0, 'AT0004'],
+    ['after an answer', true, 0, 'none'],
+    ['after a while', false, 5_000, 'none'],
+  ])('count as failed when the peer hangs up %s', async (_when, asks, afterMs, expected) => {
+    const { clock, peers, far } = world()
+    for (let turn = 0; turn < 2; turn++) {
+      const session = await peers.anonymous('@bob')
+      if (asks) await session.request('noop:0')
+      clock.advance(afterMs)
+      far.get('bob:1')?.end()
+      await until(() => session.closed)
+    }
+    expect(await codeOf(peers.anonymous('@bob'))).toBe(expected)
+  })
+
+  it('that take long to open give way to others when all places are taken', async () => {
+    const { clock, peers, dialled } = world({ maxSessions: 2 })
+    const slow = world({ maxSessions: 2, dial: () => new Promise(() => {}) })
+    const opening = [codeOf(slow.peers.anonymous('@slow1')), codeOf(slow.peers.anonymous('@slow2'))]
+    slow.clock.advance(1_999)
+    expect(await codeOf(slow.peers.anonymous('@p3'))).toBe('AT0006')
+    slow.clock.advance(1)
+    void codeOf(slow.peers.anonymous('@p3'))
+    expect(await opening[0]).toBe('AT0023')
+    slow.peers.close()
+    expect(await opening[1]).toBe('AT0008')
+    clock.advance(1)
+    expect(await codeOf(peers.anonymous('@bob'))).toBe('none')
+    expect(dialled).toEqual(['bob:1'])
+  })
+
+  it('that fail are named in the log once a minute', async () => {
+    const logged: unknown[] = []
+    const { clock, peers } = world({
+      log: (_level, _message, members) => logged.push(members?.['failures']),
+      dial: () => Promise.reject(new AtError('AT0021', 'connection refused')),
+    })
+    for (let second = 0; second < 100; second++) {
+      await codeOf(peers.anonymous('@bob', { insist: true }))
+      clock.advance(1_000)
+    }
+    expect(logged).toEqual([1, 60])
+  })
+
   it('end when the atServer stops, those that are being opened as well', async () => {
     let finishDial = (_stream: Duplex): void => {}
     const { peers } = world({

@@ -60,11 +60,11 @@ describe('a copy of another atSign’s record', () => {
     expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(
       /^data:\{"key":"cached:@alice:phone.wavi@bob","data":"v1"/,
     )
-    expect(bob.linesWith('lookup:all:')).toHaveLength(1)
+    expect(bob.linesWith('lookup:all:phone')).toHaveLength(1)
     network.clock.advance(1)
     expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(/^data:\{"key":"@alice:phone.wavi@bob","data":"v2"/)
     expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:v2\n@alice@')
-    expect(bob.linesWith('lookup:all:')).toHaveLength(2)
+    expect(bob.linesWith('lookup:all:phone')).toHaveLength(2)
   })
 
   it('is passed over on request, and is then as new as the answer', async () => {
@@ -115,6 +115,58 @@ describe('a copy of another atSign’s record', () => {
     records.publickey = 'data:null'
     expect(await owner.ask('plookup:bypassCache:true:publickey@bob')).toContain('error:AT0015')
     expect(await copies()).toBe('data:["cached:public:publickey@bob"]\n@alice@')
+  })
+
+  it('of an encryption key is made on the first connection for our own purposes, not by strangers who have us call', async () => {
+    const key = 'data:{"key":"public:publickey@bob","data":"KEY1","metaData":{}}'
+    const bob = await answering({ publickey: key })
+    const stranger = await network.connect('@alice')
+    expect(await bob.prove(stranger)).toBe('@bob@')
+    expect(await copies()).toBe('data:[]\n@alice@')
+    await owner.ask('lookup:phone.wavi@bob')
+    expect(await copies()).toBe('data:["cached:public:publickey@bob"]\n@alice@')
+    expect(await owner.ask('plookup:publickey@bob')).toBe('data:KEY1\n@alice@')
+    expect(bob.linesWith('lookup:all:publickey')).toHaveLength(1)
+  })
+
+  it('of an encryption key that changed sets the keys of the pair aside, and keeps the latest of many', async () => {
+    const pairKeys = async (): Promise<string[]> =>
+      JSON.parse((await owner.ask('scan ^shared_key')).slice(5, -8)) as string[]
+    await owner.ask('update:shared_key.bob@alice K0')
+    for (let turn = 1; turn <= 12; turn++) {
+      await answering({ publickey: `data:{"key":"public:publickey@bob","data":"KEY${turn}","metaData":{}}` })
+      await owner.ask('plookup:bypassCache:true:publickey@bob')
+      if (turn === 1) expect(await pairKeys()).toEqual(['shared_key.bob@alice'])
+      network.clock.advance(1_000)
+      await owner.ask(`update:shared_key.bob@alice K${turn}`)
+    }
+    const kept = await pairKeys()
+    expect(kept.filter((name) => name.startsWith('shared_key.bob.until.'))).toHaveLength(8)
+    expect(kept).toContain('shared_key.bob@alice')
+    expect(await owner.ask(`llookup:shared_key.bob.until.${network.clock.now() - 1_000}@alice`)).toBe(
+      'data:K11\n@alice@',
+    )
+    const before = await owner.ask('stats:3')
+    await owner.ask('plookup:publickey@bob')
+    expect(await owner.ask('stats:3')).toBe(before)
+  })
+
+  it('answers in place of an owner who cannot be reached, unless the copy’s life is over or it is passed over', async () => {
+    const bob = await answering({ 'phone.wavi': shared({ ttr: 60, expiresAt: '2026-01-31 10:30:00.000Z' }) })
+    await owner.ask('lookup:phone.wavi@bob')
+    network.clock.advance(60_001)
+    await bob.close()
+    expect(await owner.ask('lookup:all:phone.wavi@bob')).toMatch(
+      /^data:\{"key":"cached:@alice:phone.wavi@bob","data":"v1"/,
+    )
+    expect(await owner.ask('lookup:bypassCache:true:phone.wavi@bob')).toContain('error:AT0021')
+    await answering({ 'phone.wavi': 'error:AT0009-Exception: not for you' })
+    network.clock.advance(10_000)
+    expect(await owner.ask('lookup:phone.wavi@bob')).toContain('error:AT0009')
+    await (await network.script('@bob')).close()
+    network.clock.advance(30 * 60_000)
+    owner = await network.member('@alice').owner()
+    expect(await owner.ask('lookup:phone.wavi@bob')).toContain('error:AT0021')
   })
 
   it('of an encryption key is checked on every new connection, before the proof', async () => {
@@ -211,10 +263,10 @@ describe('a peer that cannot be asked', () => {
 
   it('is given ten seconds, then the connection to it is given up', async () => {
     const bob = await network.script('@bob', (line, { usual }) =>
-      line.startsWith('lookup:all:') ? undefined : usual(),
+      line.startsWith('lookup:all:phone') ? undefined : usual(),
     )
     owner.write('lookup:phone.wavi@bob\n')
-    await until(() => bob.linesWith('lookup:all:').length === 1)
+    await until(() => bob.linesWith('lookup:all:phone').length === 1)
     network.clock.advance(10_000)
     expect(await owner.reply()).toMatch(
       /^error:AT0023-Timeout waiting for response : No answer to lookup within 10000 ms/,

@@ -1,0 +1,104 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { parseAtKey } from '../../src/core/at-key.ts'
+import type { AtSign } from '../../src/core/at-sign.ts'
+import { AtError } from '../../src/core/errors.ts'
+import type { Metadata } from '../../src/core/metadata.ts'
+import type { Store } from '../../src/core/storage.ts'
+import { startRefresh } from '../../src/services/refresh.ts'
+import { openStore } from '../../src/store/store.ts'
+import { type ManualClock, manualClock } from '../support/clock.ts'
+import { closeLater, temporaryDirectory, until } from '../support/network.ts'
+
+const day = 86_400_000
+let clock: ManualClock
+let store: Store
+/** What was asked or dropped, and how long after the start. */
+let seen: { what: string; atMs: number }[]
+let away: Set<AtSign>
+
+beforeEach(async () => {
+  clock = manualClock()
+  seen = []
+  away = new Set()
+  store = await openStore({ directory: await temporaryDirectory(), atSign: '@alice', clock })
+  closeLater(() => store.close())
+})
+
+async function keep(text: string, metadata: Metadata): Promise<void> {
+  const change = { operation: '*', opTime: clock.now(), commit: true } as const
+  await store.write((tx) => tx.putRecord(parseAtKey(text), { value: 'v', metadata }, change))
+}
+
+/** Starts the rounds: the first one begins after an hour and this share of the rest of a day. */
+function start(random: number): void {
+  const begin = clock.now()
+  const note = (what: string): void => void seen.push({ what, atMs: clock.now() - begin })
+  const stop = startRefresh({
+    ...{ clock, store, log: () => {}, random: () => random },
+    remote: {
+      async refreshKey() {},
+      async refreshCopy(copy) {
+        note(copy.text)
+        if (copy.owner !== undefined && away.has(copy.owner)) throw new AtError('AT0021', 'away')
+      },
+      dropCopy: async (copy) => note(`drop ${copy.text}`),
+    },
+  })
+  closeLater(async () => stop())
+}
+
+/** Lets time pass in small steps until so many copies were looked at; what waits for the store waits in earnest. */
+const passUntil = (count: number): Promise<void> =>
+  until(() => {
+    if (seen.length < count) clock.advance(30_000)
+    return seen.length >= count
+  })
+
+describe('refreshing copies', () => {
+  it('asks for those that are due, once a day at an hour of its own, and leaves the others alone', async () => {
+    const now = clock.now()
+    await keep('cached:@alice:due.wavi@bob', { ttr: 60, refreshAt: now + 60_000 })
+    await keep('cached:public:open@bob', { ttr: 60, refreshAt: now + 60_000 })
+    await keep('cached:@alice:later.wavi@bob', { ttr: 999_999, refreshAt: now + 30 * day })
+    await keep('cached:@alice:forever.wavi@bob', { ttr: -1 })
+    await keep('cached:public:publickey@bob', { ttr: -1 })
+    await keep('cached:@alice:over.wavi@bob', { ttr: 60, refreshAt: now, expiresAt: now + 1 })
+    await keep('own.wavi@alice', {})
+    start(0.5)
+    clock.advance(12.5 * 3_600_000 - 1)
+    await until(() => true)
+    expect(seen).toEqual([])
+    await passUntil(2)
+    expect(seen.map(({ what }) => what)).toEqual(['cached:@alice:due.wavi@bob', 'cached:public:open@bob'])
+    await passUntil(4)
+    expect((seen[2]?.atMs ?? 0) - (seen[0]?.atMs ?? 0)).toBeGreaterThanOrEqual(day)
+  })
+
+  it('spreads the work over time', async () => {
+    for (let index = 0; index < 20; index++) {
+      await keep(`cached:@alice:k${index}.wavi@bob`, { ttr: 60, refreshAt: clock.now() })
+    }
+    start(0.5)
+    await passUntil(20)
+    const gaps = seen.slice(1).map(({ atMs }, index) => atMs - (seen[index]?.atMs ?? 0))
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(60_000)
+  })
+
+  it('asks an owner who is away once a round, and others all the same', async () => {
+    away.add('@bob')
+    for (const text of ['cached:@alice:a.wavi@bob', 'cached:@alice:b.wavi@bob', 'cached:@alice:c.wavi@carol']) {
+      await keep(text, { ttr: 60, refreshAt: clock.now() })
+    }
+    start(0)
+    await passUntil(2)
+    expect(seen.map(({ what }) => what)).toEqual(['cached:@alice:a.wavi@bob', 'cached:@alice:c.wavi@carol'])
+  })
+
+  it('drops public copies that nobody allowed, without asking; shared ones are asked for (page 07, section 8)', async () => {
+    await keep('cached:public:old@bob', {})
+    await keep('cached:@alice:old.wavi@bob', {})
+    start(0)
+    await passUntil(2)
+    expect(seen.map(({ what }) => what)).toEqual(['cached:@alice:old.wavi@bob', 'drop cached:public:old@bob'])
+  })
+})
