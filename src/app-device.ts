@@ -4,6 +4,7 @@ import { type AtServer, createAtServer, listenFor } from './app.ts'
 import { streamStore } from './app-backup.ts'
 import { type DeviceCertificate, followCertificate } from './app-certificate.ts'
 import { type Reloads, reloadAll, startControl } from './app-control.ts'
+import { startLocalDirectory } from './app-directory.ts'
 import { readStatus, type StatusSections } from './app-status.ts'
 import { type Bridge, startBridge } from './bridge/bridge.ts'
 import { connectAtClient } from './client/client.ts'
@@ -12,9 +13,8 @@ import type { Clock } from './core/clock.ts'
 import type { Log } from './core/log.ts'
 import { type AtKeys, readKeysFile } from './crypto/keys-file.ts'
 import { healthRules, publishHealth } from './device/health.ts'
-import { createResolver } from './directory/resolver.ts'
-import { startDirectory } from './directory/server.ts'
-import { createTable } from './directory/table.ts'
+import { directoryServers, resolverFor } from './directory/locate.ts'
+import { keepRegistered } from './directory/registrant.ts'
 import { dialTls } from './net/dial.ts'
 import type { Listener } from './net/listen.ts'
 import { listenTcp } from './net/listen-tcp.ts'
@@ -150,22 +150,21 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
   const dial = (address: { host: string; port: number }): Promise<Duplex> =>
     dialTls({ ...address, context: secureContext, clock })
   try {
-    const { localDirectory } = config
-    if (localDirectory.enabled) {
-      const table = createTable(Object.entries(localDirectory.entries))
-      table.set(config.atSign, `${config.host}:${config.listen.port}`)
-      const { host, port } = localDirectory
-      const directory = await startDirectory({ listen: { ...context, host, port }, table, clock, log })
-      closers.push(() => directory.close())
+    const address = `${config.host}:${config.listen.port}`
+    const directory = config.directory.enabled
+      ? await startLocalDirectory({ ...options, context, dial, own: [[config.atSign, address]] })
+      : undefined
+    if (directory !== undefined) {
+      closers.push(directory.close)
       listeners.push(directory)
-      log('info', 'atDirectory listens', { port: directory.port })
     }
-    const directoryAddress = localDirectory.enabled
-      ? { host: 'localhost', port: localDirectory.port }
-      : config.directory
-    const name = `${directoryAddress.host}:${directoryAddress.port}`
-    const resolver = createResolver({ clock, dial: () => dial(directoryAddress), name })
+    const { addresses, cache: cacheMs } = config.rootServer
+    const resolver = directory?.resolver(cacheMs) ?? resolverFor(addresses, { clock, dial, cacheMs })
     closers.push(async () => resolver.close())
+    const registrant = config.rootServer.register
+      ? keepRegistered({ ...options, atSign: config.atSign, address, servers: directoryServers(addresses, dial) })
+      : undefined
+    closers.push(async () => registrant?.close())
     const server = await createAtServer({
       atSign: config.atSign,
       directory: join(config.dataDir, 'store'),
@@ -185,13 +184,19 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     const snapshots = config.snapshots.enabled ? await snapshotsOf(server, options) : undefined
     if (snapshots !== undefined) closers.push(snapshots.close)
     // What `atedge status` shows besides the atServer's own numbers: one line a part, `disk: () => disk.status(),`.
-    const sections: StatusSections = { health: () => server.health(), snapshots: () => snapshots?.status() }
+    const sections: StatusSections = {
+      health: () => server.health(),
+      snapshots: () => snapshots?.status(),
+      directory: () => directory?.status(),
+      registration: () => registrant?.status(),
+    }
     // What `atedge reload` reads anew: one line a part, `certificates: () => certificates.read(),`.
     const reloads: Reloads = { certificates: async () => ({ changed: await certificate.reload() }) }
     const commands: ControlCommands = {
       status: () => readStatus({ server, version, clock, chain: () => certificate.current().chain }, sections),
       reload: () => reloadAll(reloads),
       backup: streamStore(server.content),
+      ...directory?.commands,
     }
     closers.push(await startControl({ path: config.control.path, commands, clock, log }))
     const bridge = config.bridge.enabled ? followWithBridge(server, options) : undefined

@@ -42,7 +42,7 @@ export interface AtServerOptions {
   /** Folder of the snapshots from which the database is restored when it cannot be used any more. */
   readonly snapshots?: string
   /** Finds other atSigns. */
-  readonly resolver: Pick<Resolver, 'resolve' | 'forget'>
+  readonly resolver: Pick<Resolver, 'resolve'>
   /** Opens TLS to another atServer with this one's certificate. */
   readonly dial: (address: { host: string; port: number }) => Promise<Duplex>
   readonly clock: Clock

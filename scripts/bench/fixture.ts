@@ -100,7 +100,7 @@ export async function startDevice(
   const [directoryPort, brokerPort] = [port + 1, port + 2]
   const config = await writeConfig(fixture, atSign, {
     listen: { host, port },
-    localDirectory: {
+    directory: {
       enabled: true,
       host,
       port: directoryPort,
@@ -122,7 +122,7 @@ export async function startPeer(
   const atSign = parseAtSign('@peer')
   const config = await writeConfig(fixture, atSign, {
     listen: { host: '127.0.0.1', port: ports.own },
-    directory: { host: 'localhost', port: ports.directory },
+    rootServer: { addresses: [`localhost:${ports.directory}`] },
     bridge: { enabled: false },
     health: { enabled: false },
   })

@@ -7,7 +7,7 @@ import { tlsTransport } from '../client/transport.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { type AtKeys, defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
-import { createResolver } from '../directory/resolver.ts'
+import { dialAtSign, resolverFor } from '../directory/locate.ts'
 import { readConfig } from './config.ts'
 import type { Io } from './io.ts'
 
@@ -51,7 +51,10 @@ export const withConnection = (command: Command): Command =>
   command
     .option('-a, --atsign <atSign>', 'atSign to act as')
     .option('-k, --keys <file>', 'its keys (default ~/.atsign/keys/<atSign>_key.atKeys)')
-    .option('-r, --root-server <host:port>', 'atDirectory to ask (default root.atsign.org:64)')
+    .option(
+      '-r, --root-server <address>',
+      'atDirectory to ask, several with commas (default root.atsign.org:64), or proxy:host:port',
+    )
     .option('--server <host:port>', 'address of the atServer, without asking a directory')
     .option('--ca <file>', 'certificate of a private authority to trust')
     .option('-n, --network <folder>', 'folder of `atedge network` or `atedge demo`: fills in all of the above but -a')
@@ -85,12 +88,13 @@ interface Place {
   readonly atSign: string | undefined
   readonly keysPath: string | undefined
   readonly caPath: string | undefined
-  readonly directory: { host: string; port: number }
+  /** Addresses of the directory, as people write them. */
+  readonly directory: readonly string[]
   readonly server: { host: string; port: number } | undefined
 }
 
 async function placeOf(options: ConnectOptions): Promise<Place> {
-  const standard = { host: 'root.atsign.org', port: 64 }
+  const standard = ['root.atsign.org:64']
   if (options.network !== undefined) {
     const network = await readNetwork(resolve(options.network))
     const wanted = options.atsign === undefined ? undefined : parseAtSign(options.atsign)
@@ -99,13 +103,15 @@ async function placeOf(options: ConnectOptions): Promise<Place> {
       atSign: wanted,
       keysPath: member?.keys,
       caPath: network.ca,
-      directory: network.directory,
+      directory: [`${network.directory.host}:${network.directory.port}`],
       server: undefined,
     }
   }
   if (options.config !== undefined) {
-    const { atSign, bridge, dataDir, certificates, listen, directory } = await readConfig(options.config)
+    const { atSign, bridge, dataDir, certificates, listen, ...config } = await readConfig(options.config)
     const caPath = certificates.chain === undefined ? join(dataDir, 'ca.pem') : certificates.ca
+    const { enabled, port } = config.directory
+    const directory = enabled ? [`localhost:${port}`] : config.rootServer.addresses
     return { atSign, keysPath: bridge.keys, caPath, directory, server: { host: 'localhost', port: listen.port } }
   }
   return { atSign: options.atsign, keysPath: undefined, caPath: undefined, directory: standard, server: undefined }
@@ -120,12 +126,13 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
   const caPath = options.ca ?? place.caPath
   const ca = caPath === undefined ? undefined : await readFile(caPath, 'utf8')
   const dial = tlsTransport(ca, systemClock)
-  const directory = options.rootServer === undefined ? place.directory : parseAddress(options.rootServer, 64)
-  const resolver = createResolver({ clock: systemClock, dial: () => dial(directory) })
+  const directory = options.rootServer === undefined ? place.directory : options.rootServer.split(',')
+  const resolver = resolverFor(directory, { clock: systemClock, dial })
   const server = options.server === undefined ? place.server : parseAddress(options.server, 6464)
   const locate = async (other: AtSign): Promise<{ host: string; port: number }> =>
     other === atSign && server !== undefined ? server : resolver.resolve(other)
-  const connectTo = async (other: AtSign): Promise<Duplex> => dial(await locate(other))
+  const connectTo = async (other: AtSign): Promise<Duplex> =>
+    other === atSign && server !== undefined ? dial(server) : dialAtSign(resolver, dial, other)
   return {
     atSign,
     keysPath: options.keys ?? place.keysPath ?? defaultKeysPath(io.home, atSign),

@@ -11,7 +11,7 @@ import { systemClock } from '../core/clock.ts'
 import { silent } from '../core/log.ts'
 import { readKeysFile } from '../crypto/keys-file.ts'
 import { createLog } from '../device/log.ts'
-import { createResolver } from '../directory/resolver.ts'
+import { dialAtSign, resolverFor } from '../directory/locate.ts'
 import { version } from '../version.ts'
 import { ExitError, type Io } from './io.ts'
 import { parsePortBase, writeNetworkFile } from './network.ts'
@@ -104,9 +104,10 @@ async function connectMember(network: Network, atSign: typeof peer): Promise<AtC
   const member = network.members.find((candidate) => candidate.atSign === atSign)
   if (member?.keys === undefined) throw new ExitError(1, `${atSign} has no keys in this network`)
   const dial = tlsTransport(await readFile(network.ca, 'utf8'), systemClock)
-  const resolver = createResolver({ clock: systemClock, dial: () => dial(network.directory) })
+  const { host, port } = network.directory
+  const resolver = resolverFor([`${host}:${port}`], { clock: systemClock, dial })
   const keys = await readKeysFile(member.keys, atSign)
-  const connect = async () => dial(await resolver.resolve(atSign))
+  const connect = () => dialAtSign(resolver, dial, atSign)
   return connectAtClient({ atSign, keys, connect, clock: systemClock })
 }
 

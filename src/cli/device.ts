@@ -44,7 +44,7 @@ async function readSecret(config: Config): Promise<string | undefined> {
   const server = await createAtServer({
     atSign: config.atSign,
     directory: join(config.dataDir, 'store'),
-    resolver: { resolve: nobody, forget: () => {} },
+    resolver: { resolve: nobody },
     dial: nobody,
     clock: systemClock,
     log: silent,

@@ -4,6 +4,7 @@ import { version } from '../version.ts'
 import { addConfigCommand } from './config.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDeviceCommands } from './device.ts'
+import { addDirectoryCommand } from './directory.ts'
 import { ExitError, type Io } from './io.ts'
 import { addNetworkCommand } from './network.ts'
 import { addNotificationCommands } from './notifications.ts'
@@ -40,6 +41,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   addRecordCommands(program, io)
   addNotificationCommands(program, io)
   addStatusCommand(program, io)
+  addDirectoryCommand(program, io)
   addReloadCommand(program, io)
   addPkamCommand(program, io)
   configureAll(program, io)

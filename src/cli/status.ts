@@ -44,7 +44,10 @@ interface Info {
 
 type StatusOptions = ConnectOptions & { readonly json?: boolean }
 
-type Report = Readonly<Record<string, unknown>> & { readonly atSign: string; readonly activated: boolean }
+type Report = Readonly<Record<string, unknown>> & {
+  /** Missing for a directory without an atServer. */
+  readonly activated?: boolean
+}
 
 const isPlain = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -57,7 +60,8 @@ function rows(value: unknown, name = ''): string[] {
 
 function show(report: Report, options: StatusOptions, io: Io): void {
   print(io, options.json, report, () => rows(report).join('\n'))
-  if (!report.activated) throw new ExitError(exitStatus.notActivated, `${report.atSign} is not activated yet`)
+  if (report.activated === false)
+    throw new ExitError(exitStatus.notActivated, `${report['atSign']} is not activated yet`)
 }
 
 /** The configuration of the device on this machine, when it is the one that is asked for. */

@@ -16,8 +16,25 @@ export const defaults = (hostname: string) => ({
   listen: { host: '::', port: 6464 },
   host: hostname,
   certificates: { chain: undefined, key: undefined, ca: undefined },
-  directory: { host: 'root.atsign.org', port: 64 },
-  localDirectory: { enabled: false, host: '::', port: 6400, entries: {} },
+  rootServer: { addresses: ['root.atsign.org:64'], cache: '10m', register: false },
+  directory: {
+    enabled: false,
+    host: '::',
+    port: 6400,
+    entries: {},
+    registration: true,
+    forward: [],
+    redis: {
+      servers: [],
+      sentinels: [],
+      primary: 'mymaster',
+      database: 0,
+      username: undefined,
+      passwordFile: undefined,
+      tls: false,
+      ca: undefined,
+    },
+  },
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
   notification: { autoNotify: true, expiry: '15m' },
   storage: { durability: 'group', interval: '1s' },
@@ -43,9 +60,12 @@ export const filePaths: readonly string[] = [
   'bridge.keys',
   'bridge.broker.passwordFile',
   'control.path',
+  'directory.redis.passwordFile',
+  'directory.redis.ca',
 ]
 
 const mostRules = 1_000
+const mostAddresses = 16
 const file = is.text('the path of a file')
 const topic = is.text('an MQTT topic without wildcards', /^[^+#$\u0000][^+#\u0000]{0,255}$/u)
 const optional = v.exactOptional
@@ -84,6 +104,23 @@ const rule = is.section({
   changeThreshold: optional(threshold),
 })
 
+/** Addresses, of which a single one may stand for itself. */
+const addresses = (what: string, shape: RegExp) =>
+  is.leaf(`${what}, or a list of them`, (value) => {
+    const given: unknown[] = Array.isArray(value) ? value : [value]
+    const texts = given.filter((text) => typeof text === 'string' && shape.test(text)) as readonly string[]
+    return texts.length === given.length && texts.length <= mostAddresses ? texts : undefined
+  })
+
+const directoryAddresses = addresses(
+  'an address of a directory such as root.atsign.org:64',
+  /^(?:proxy:)?(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[1-9]\d{0,4})?$/,
+)
+const serverAddresses = addresses(
+  'an address such as redis.local:6379',
+  /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[1-9]\d{0,4})?$/,
+)
+
 /** The shape of a configuration once defaults, environment and flags are laid over each other. Durations become milliseconds. */
 export const settings = is.section({
   atSign: is.atSign,
@@ -91,12 +128,28 @@ export const settings = is.section({
   listen: is.section({ host: is.hostName, port: is.listenPort }),
   host: is.hostName,
   certificates: is.section({ chain: optional(file), key: optional(file), ca: optional(file) }),
-  directory: is.section({ host: is.hostName, port: is.remotePort }),
-  localDirectory: is.section({
+  rootServer: is.section({
+    addresses: v.pipe(directoryAddresses, v.minLength(1, 'expected at least one address')),
+    cache: is.duration(' from 1s to 1d', 1_000, 86_400_000),
+    register: is.flag,
+  }),
+  directory: is.section({
     enabled: is.flag,
     host: is.hostName,
     port: is.listenPort,
     entries: is.byAtSign(is.text("an address such as 'host:6464'", /^[A-Za-z0-9._-]{1,253}:[1-9]\d{0,4}$/)),
+    registration: is.flag,
+    forward: directoryAddresses,
+    redis: is.section({
+      servers: serverAddresses,
+      sentinels: serverAddresses,
+      primary: is.text('the name that the Sentinels know the primary by', /^[A-Za-z0-9._-]{1,64}$/),
+      database: is.count('a database', 0, 65_535),
+      username: optional(is.text('a user name')),
+      passwordFile: optional(file),
+      tls: is.flag,
+      ca: optional(file),
+    }),
   }),
   federation: is.section({
     clientCertificate: is.oneOf('required', 'if-present', 'off'),
@@ -163,8 +216,42 @@ export interface Finding {
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.')
 
+const refusal = (path: string, message: string): Finding => ({ path: path.split('.'), message })
+
+function impossibleDirectory({ enabled, host, port, redis }: Settings['directory']): Finding[] {
+  const findings: Finding[] = []
+  // The section named the directory to ask before there was `rootServer`.
+  if (!enabled && (host !== '::' || port !== 6_400)) {
+    findings.push(
+      refusal('directory.enabled', 'expected true; where other atSigns are looked up is rootServer.addresses'),
+    )
+  }
+  if (redis.servers.length > 0 && redis.sentinels.length > 0) {
+    findings.push(refusal('directory.redis.servers', 'expected servers or sentinels, not both'))
+  }
+  if (redis.username !== undefined && redis.passwordFile === undefined) {
+    const message = 'is missing; expected the file with the password of directory.redis.username'
+    findings.push(refusal('directory.redis.passwordFile', message))
+  }
+  return findings
+}
+
+const isProxy = (address: string): boolean => address.startsWith('proxy:')
+
+function impossibleProxies({ directory, rootServer }: Pick<Settings, 'directory' | 'rootServer'>): Finding[] {
+  const findings: Finding[] = []
+  if (directory.forward.some(isProxy)) {
+    findings.push(refusal('directory.forward', 'expected the address of a directory; a proxy knows no addresses'))
+  }
+  if (rootServer.addresses.some(isProxy) && (rootServer.addresses.length > 1 || rootServer.register)) {
+    const message = 'expected a proxy alone and rootServer.register false; it is the address of every atServer'
+    findings.push(refusal('rootServer.addresses', message))
+  }
+  return findings
+}
+
 /** Combinations of settings that cannot work, found before anything starts. */
-export function impossible({ certificates, bridge }: Settings): Finding[] {
+export function impossible({ certificates, bridge, directory, rootServer }: Settings): Finding[] {
   const findings: Finding[] = []
   const refuse = (path: string, message: string) => findings.push({ path: path.split('.'), message })
   if (certificates.chain !== undefined && certificates.key === undefined) {
@@ -180,6 +267,7 @@ export function impossible({ certificates, bridge }: Settings): Finding[] {
   if (passwordFile !== undefined && username === undefined) {
     refuse('bridge.broker.username', 'is missing; expected the user name of bridge.broker.passwordFile')
   }
+  findings.push(...impossibleDirectory(directory), ...impossibleProxies({ directory, rootServer }))
   if (bridge.enabled && !isLoopback(host) && username === undefined) {
     refuse('bridge.broker.host', 'expected 127.0.0.1, ::1 or localhost, unless username and passwordFile are set too')
   }

@@ -134,6 +134,10 @@ export const limits = {
   reportedFindings: 100,
   /** Findings of damage that are told apart and logged; a dying card brings them by the thousand. */
   findings: 1_000,
+  /** Entries of an atDirectory that were registered or added; a whole file of them is written at each change. */
+  directoryEntries: 10_000,
+  /** Entries of them with the same host, so that one device cannot take all names. */
+  directoryEntriesPerHost: 100,
   /** Longest client pattern in characters. */
   patternLength: 512,
 } as const

@@ -6,6 +6,8 @@ import type { Durability } from './storage.ts'
 export interface PeerCertificate {
   /** The chain ends at an authority that this server trusts, for any purpose. */
   readonly trusted: boolean
+  /** The chain ends at one of the private authorities that this server was given. */
+  readonly private?: boolean
   /** The certificate is also allowed to act as a client; public authorities stopped issuing that in 2026. */
   readonly clientPurpose: boolean
   /** SAN entries (DNS names and addresses) and the common name, lower case. */

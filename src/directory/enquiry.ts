@@ -27,6 +27,8 @@ interface Conversation {
 const answerBytes = 1_024
 const keptMs = 5_000
 const mostConnections = 8
+/** Questions that wait for a connection; strangers make more of them than a slow directory answers. */
+const mostWaiting = 1_000
 
 function converse(stream: Duplex, { clock, name, replyMs }: EnquiryOptions): Conversation {
   const lines = lineSplitter(answerBytes)
@@ -117,6 +119,9 @@ export function createEnquiries(options: EnquiryOptions): Enquiries {
 
   return {
     async ask(question) {
+      if (waiting.length >= mostWaiting) {
+        throw new AtError('AT0021', `${name} is asked more than it answers: ${mostWaiting} questions wait`)
+      }
       if (busy < mostConnections) busy++
       else await new Promise<void>((resolve) => waiting.push(resolve))
       try {

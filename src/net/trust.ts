@@ -13,6 +13,8 @@ export interface Trust {
   named(subject: string): readonly X509Certificate[]
   /** Whether a certificate is one of the private authorities itself. */
   isOwn(certificate: X509Certificate): boolean
+  /** The private authorities alone. */
+  readonly own: Pick<Trust, 'named' | 'isOwn'>
 }
 
 function bySubject(certificates: readonly X509Certificate[]): Map<string, X509Certificate[]> {
@@ -32,12 +34,16 @@ export function createTrust(ca = ''): Trust {
   const own = certificatesOf(ca).map((pem) => new X509Certificate(pem))
   const ownBySubject = bySubject(own)
   let known: Map<string, X509Certificate[]> | undefined
+  const ownNamed = (subject: string): readonly X509Certificate[] => ownBySubject.get(subject) ?? []
+  const isOwn = (certificate: X509Certificate): boolean =>
+    own.some(({ fingerprint256 }) => fingerprint256 === certificate.fingerprint256)
   return {
     named(subject) {
       known ??= bySubject(rootCertificates.map((pem) => new X509Certificate(pem)))
-      return [...(ownBySubject.get(subject) ?? []), ...(known.get(subject) ?? [])]
+      return [...ownNamed(subject), ...(known.get(subject) ?? [])]
     },
-    isOwn: (certificate) => own.some(({ fingerprint256 }) => fingerprint256 === certificate.fingerprint256),
+    isOwn,
+    own: { named: ownNamed, isOwn },
   }
 }
 
@@ -61,7 +67,7 @@ function sentChain(own: X509Certificate): X509Certificate[] {
 }
 
 /** True when signatures lead from the first certificate of the chain to an authority, all of them valid now. */
-function leadsTo(chain: readonly X509Certificate[], trust: Trust, now: number): boolean {
+function leadsTo(chain: readonly X509Certificate[], trust: Trust['own'], now: number): boolean {
   let current = chain[0]
   for (let step = 0; current !== undefined && step < longestChain; step++) {
     const from: X509Certificate = current
@@ -114,7 +120,10 @@ export function peerCertificateOf(socket: TLSSocket, trust: Trust, now = Date.no
   const own = socket.getPeerX509Certificate()
   if (own === undefined) return undefined
   const names = namesOf(own)
-  if (socket.authorized) return { trusted: true, clientPurpose: true, names }
-  const ours = forUsToJudge.has(String(socket.authorizationError))
-  return { trusted: ours && leadsTo(sentChain(own), trust, now), clientPurpose: mayActAsClient(own), names }
+  const chain = sentChain(own)
+  const ours = socket.authorized || forUsToJudge.has(String(socket.authorizationError))
+  const isPrivate = ours && leadsTo(chain, trust.own, now)
+  if (socket.authorized) return { trusted: true, private: isPrivate, clientPurpose: true, names }
+  const trusted = isPrivate || (ours && leadsTo(chain, trust, now))
+  return { trusted, private: isPrivate, clientPurpose: mayActAsClient(own), names }
 }

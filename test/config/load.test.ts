@@ -44,8 +44,16 @@ describe('a configuration', () => {
       listen: { host: '::', port: 6464 },
       host: hostname(),
       certificates: {},
-      directory: { host: 'root.atsign.org', port: 64 },
-      localDirectory: { enabled: false, host: '::', port: 6400, entries: {} },
+      rootServer: { addresses: ['root.atsign.org:64'], cache: 600_000, register: false },
+      directory: {
+        enabled: false,
+        host: '::',
+        port: 6400,
+        entries: {},
+        registration: true,
+        forward: [],
+        redis: { servers: [], sentinels: [], primary: 'mymaster', database: 0, tls: false },
+      },
       federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
       notification: { autoNotify: true, expiry: 900_000 },
       storage: { durability: 'group', interval: 1000 },
@@ -127,13 +135,10 @@ describe('a refusal names file, line, key path and what is expected', () => {
     ],
     [`${name}\nnotification: { autoNotify: yes }`, '2: notification.autoNotify: expected true or false, not "yes"'],
     [
-      `${name}\nlocalDirectory:\n  entries:\n    '@a': nowhere`,
-      "4: localDirectory.entries['@a']: expected an address such as 'host:6464'",
+      `${name}\ndirectory:\n  entries:\n    '@a': nowhere`,
+      "4: directory.entries['@a']: expected an address such as 'host:6464'",
     ],
-    [
-      `${name}\nlocalDirectory:\n  entries:\n    alice: h:1`,
-      '4: localDirectory.entries.alice: expected an atSign in quotes',
-    ],
+    [`${name}\ndirectory:\n  entries:\n    alice: h:1`, '4: directory.entries.alice: expected an atSign in quotes'],
     [`${name}\nhealth: { topic: a/+ }`, '2: health.topic: expected an MQTT topic without wildcards, not "a/+"'],
     [
       `${name}\ncertificates:\n  chain: c`,
@@ -205,7 +210,7 @@ describe('what wins', () => {
     const env = {
       ATEDGE_AT_SIGN: '@device',
       ATEDGE_DATA_DIR: 'data',
-      ATEDGE_LOCAL_DIRECTORY_ENTRIES: '{"@alice": "alice.local:6464"}',
+      ATEDGE_DIRECTORY_ENTRIES: '{"@alice": "alice.local:6464"}',
       ATEDGE_BRIDGE_RULES: '[{ topic: a, key: b }]',
       ATEDGE_NOTIFICATION_EXPIRY: '1h',
       ATEDGE_CONFIG: file,
@@ -213,7 +218,7 @@ describe('what wins', () => {
     }
     const config = await loadConfig({ env })
     expect(config.dataDir).toBe(join(process.cwd(), 'data'))
-    expect(config.localDirectory.entries).toEqual({ '@alice': 'alice.local:6464' })
+    expect(config.directory.entries).toEqual({ '@alice': 'alice.local:6464' })
     expect(config.bridge.rules).toHaveLength(1)
     expect(config.notification.expiry).toBe(3_600_000)
     expect(config.underSystemd).toBe(true)

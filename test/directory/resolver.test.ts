@@ -2,8 +2,11 @@ import { type Duplex, duplexPair } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { AtError } from '../../src/core/errors.ts'
 import { silent } from '../../src/core/log.ts'
+import { serveDirectory } from '../../src/directory/conversation.ts'
+import { parseEndpoint } from '../../src/directory/endpoint.ts'
+import { dialAtSign, resolverFor } from '../../src/directory/locate.ts'
 import { createResolver, type ResolverOptions, staticResolver } from '../../src/directory/resolver.ts'
-import { serveDirectory } from '../../src/directory/server.ts'
+
 import { createTable } from '../../src/directory/table.ts'
 import { manualClock } from '../support/clock.ts'
 
@@ -84,14 +87,27 @@ describe('a resolver', () => {
     expect(await resolver.resolve('@alice')).toEqual({ host: 'moved.lan', port: 1 })
   })
 
-  it('asks again when told to, or after forgetting', async () => {
+  it('asks again when told to', async () => {
     const { table, resolver } = world()
     await resolver.resolve('@alice')
     table.set('alice', 'moved.lan:1')
     expect(await resolver.resolve('@alice', { fresh: true })).toEqual({ host: 'moved.lan', port: 1 })
-    table.set('alice', 'moved.lan:2')
-    resolver.forget('@alice')
-    expect(await resolver.resolve('@alice')).toEqual({ host: 'moved.lan', port: 2 })
+  })
+
+  it('does not believe at once that an atSign is gone: a directory that lost its table learns it again', async () => {
+    const { clock, table, resolver } = world()
+    const address = await resolver.resolve('@alice')
+    table.remove('alice')
+    expect(await resolver.resolve('@alice', { fresh: true })).toEqual(address)
+    clock.advance(599_999)
+    expect(await resolver.resolve('@alice')).toEqual(address)
+    table.set('alice', 'moved.lan:1')
+    clock.advance(5_000)
+    expect(await resolver.resolve('@alice')).toEqual({ host: 'moved.lan', port: 1 })
+    table.remove('alice')
+    await resolver.resolve('@alice', { fresh: true })
+    clock.advance(600_000)
+    expect(await outcome(resolver.resolve('@alice'))).toContain('AT0007')
   })
 
   it('shares one question among all who ask at the same time', async () => {
@@ -212,6 +228,88 @@ describe('a resolver', () => {
     expect(lines.at(-1)).toBe('@exit\n')
     expect(await resolver.resolve('@alice')).toEqual({ host: 'a.lan', port: 1 })
     expect(await outcome(resolver.resolve('@bob'))).toContain('AT0021')
+  })
+})
+
+describe('a resolver of a directory with several addresses', () => {
+  const at = (answers: Record<string, string | undefined>) => {
+    const clock = manualClock()
+    const asked: string[] = []
+    const dial = async ({ host }: { host: string }): Promise<Duplex> => {
+      asked.push(host)
+      const address = answers[host]
+      if (address === undefined) throw new AtError('AT0021', `Unable to connect to ${host}: connection refused`)
+      const [near, far] = duplexPair()
+      if (address !== 'silence') serveDirectory(far, { table: createTable([['alice', address]]), clock, log: silent })
+      return near
+    }
+    return { clock, asked, answers, resolver: resolverFor(['a.lan', '[::1]:6400', 'c.lan:64'], { clock, dial }) }
+  }
+
+  it('asks the next one when one is away, and stays with it', async () => {
+    const { clock, asked, answers, resolver } = at({ '::1': 'alice.lan:1' })
+    expect(await resolver.resolve('@alice')).toEqual({ host: 'alice.lan', port: 1 })
+    answers['a.lan'] = 'alice.lan:2'
+    clock.advance(600_000)
+    await resolver.resolve('@alice')
+    expect(asked).toEqual(['a.lan', '::1', '::1'])
+  })
+
+  it('leaves one that is silent and does not wait for it twice', async () => {
+    const { clock, asked, resolver } = at({ 'a.lan': 'silence' })
+    expect(await patiently(clock, outcome(resolver.resolve('@alice')), 1_000)).toContain('AT0021')
+    expect(asked).toEqual(['a.lan', '::1', 'c.lan', '::1', 'c.lan', '::1', 'c.lan'])
+  })
+
+  it('takes an IPv6 address that a directory gives', async () => {
+    const { resolver } = scripted((_line, stream) => void stream.write('[2001:db8::7]:6464\r\n@'))
+    expect(await resolver.resolve('@alice')).toEqual({ host: '2001:db8::7', port: 6464 })
+  })
+})
+
+describe('an address of a directory', () => {
+  it.each([
+    ['root.atsign.org', { host: 'root.atsign.org', port: 64, proxy: false }],
+    ['127.0.0.1:6400', { host: '127.0.0.1', port: 6400, proxy: false }],
+    ['[fe80::1]:6400', { host: 'fe80::1', port: 6400, proxy: false }],
+    ['[::1]', { host: '::1', port: 64, proxy: false }],
+    ['proxy:edge.lan', { host: 'edge.lan', port: 64, proxy: true }],
+    ['proxy:edge.lan:443', { host: 'edge.lan', port: 443, proxy: true }],
+  ])('%s is read', (text, endpoint) => {
+    expect(parseEndpoint(text)).toEqual(endpoint)
+  })
+
+  it.each(['', 'a b', 'host:0', 'host:65536', '::1', 'https://host', 'host:64:64', '@alice'])(
+    '%j is refused',
+    (text) => {
+      expect(() => parseEndpoint(text)).toThrow('is no address of a directory')
+    },
+  )
+
+  it('that is a proxy is the address of everybody, and stands alone', async () => {
+    const options = { clock: manualClock(), dial: () => Promise.reject(new Error('nobody is asked')) }
+    const resolver = resolverFor(['proxy:edge.lan:443'], options)
+    expect(await resolver.resolve('@anybody')).toEqual({ host: 'edge.lan', port: 443 })
+    expect(() => resolverFor(['a.lan', 'proxy:edge.lan'], options)).toThrow('stands alone')
+    expect(() => resolverFor([], options)).toThrow('no address')
+  })
+})
+
+describe('a connection to an atSign', () => {
+  it('is looked for anew when its address does not answer', async () => {
+    const { table, resolver } = world()
+    const dialled: string[] = []
+    const [near] = duplexPair()
+    const dial = async ({ host }: { host: string }): Promise<Duplex> => {
+      dialled.push(host)
+      if (host === 'alice.lan') throw new AtError('AT0021', 'connection refused')
+      return near
+    }
+    await resolver.resolve('@alice')
+    await expect(dialAtSign(resolver, dial, '@alice')).rejects.toThrow('connection refused')
+    table.set('alice', 'moved.lan:1')
+    expect(await dialAtSign(resolver, dial, '@alice')).toBe(near)
+    expect(dialled).toEqual(['alice.lan', 'alice.lan', 'moved.lan'])
   })
 })
 

@@ -2,14 +2,17 @@ import { once } from 'node:events'
 import { type Duplex, duplexPair } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
+import { AtError } from '../../src/core/errors.ts'
 import { silent } from '../../src/core/log.ts'
-import { createResolver } from '../../src/directory/resolver.ts'
+import { createClients } from '../../src/directory/clients.ts'
 import {
+  type Caller,
   type ConversationOptions,
   directoryLimits,
   serveDirectory,
-  startDirectory,
-} from '../../src/directory/server.ts'
+} from '../../src/directory/conversation.ts'
+import { createResolver } from '../../src/directory/resolver.ts'
+import { startDirectory } from '../../src/directory/server.ts'
 import { createTable, parseAddress } from '../../src/directory/table.ts'
 import { dialTls } from '../../src/net/dial.ts'
 import { issue, newAuthority } from '../net/certificates.ts'
@@ -26,7 +29,7 @@ const settle = async (): Promise<void> => {
 }
 
 /** A client of the directory; `writes` holds what came, one entry for each write of the directory. */
-function visit(options: Partial<ConversationOptions> = {}) {
+function visit(options: Partial<ConversationOptions> = {}, caller: Caller = {}) {
   const clock = manualClock()
   const [near, far] = duplexPair()
   const writes: string[] = []
@@ -35,7 +38,7 @@ function visit(options: Partial<ConversationOptions> = {}) {
   near.on('end', () => {
     ended = true
   })
-  serveDirectory(far, { table, clock, log: silent, ...options })
+  serveDirectory(far, { table, clock, log: silent, ...options }, caller)
   const say = async (bytes: string | Uint8Array): Promise<void> => {
     near.write(bytes)
     await settle()
@@ -137,11 +140,50 @@ describe('an atDirectory', () => {
     expect(asked).toEqual(['@far', '@nobody'])
   })
 
-  it('hangs up rather than deny an atSign that it could not ask about', async () => {
-    const { writes, say, ended } = visit({ forward: () => Promise.reject(new Error('away')) })
+  it('hangs up rather than deny an atSign that it cannot ask about now', async () => {
+    const { writes, say, ended } = visit({ table: { get: () => Promise.reject(new Error('away')) } })
     await say('far\n')
     expect(writes).toEqual(['@'])
     expect(ended()).toBe(true)
+  })
+
+  it('answers later, in order, to a client that asks faster than it may', async () => {
+    const clock = manualClock()
+    const share = createClients({ clock, connections: 1, perSecond: 2 }).admit('192.0.2.1')
+    const { writes, say } = visit({ clock }, { share })
+    await say('alice\nbob\nalice\nbob\n')
+    expect(writes).toHaveLength(3)
+    clock.advance(500)
+    await settle()
+    expect(writes).toHaveLength(4)
+    clock.advance(500)
+    await settle()
+    expect(writes.slice(3)).toEqual(['alice.lan:6464\r\n@', '192.168.1.7:6465\r\n@'])
+  })
+
+  it('passes a registration on with the certificate, and says what became of it', async () => {
+    const shown = { trusted: true, clientPurpose: true, names: ['carol.lan'] }
+    const seen: unknown[] = []
+    const register: ConversationOptions['register'] = async (line, certificate) => {
+      seen.push([line, certificate])
+      if (line.atSign === '@mallory') throw new AtError('AT0401', 'not for\nyou')
+    }
+    const { writes, say } = visit({ register }, { certificate: shown })
+    await say('@register:Carol:carol.lan:1\n@unregister:carol\n@register:mallory:a:1\n@register:carol\nalice\n')
+    expect(writes.slice(1)).toEqual([
+      'data:carol.lan:1\r\n@',
+      'data:null\r\n@',
+      'error:AT0401-not for you\r\n@',
+      'error:AT0003-expected @register:<atSign>:<host>:<port> or @unregister:<atSign>\r\n@',
+      'alice.lan:6464\r\n@',
+    ])
+    expect(seen[0]).toEqual([{ atSign: '@carol', address: 'carol.lan:1' }, shown])
+  })
+
+  it('takes a registration for an unknown name where devices may not register, as the reference does', async () => {
+    const { writes, say } = visit()
+    await say('@register:carol:carol.lan:1\n')
+    expect(writes.at(-1)).toBe('null\r\n@')
   })
 
   it('survives a client that goes away while it is answered', async () => {

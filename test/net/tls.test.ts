@@ -156,6 +156,7 @@ describe('a listener', () => {
   it('tells whose certificate a client shows', async () => {
     expect(await certificateOf(await issue(ours, ['Bob.Example', '10.0.0.7']))).toEqual({
       trusted: true,
+      private: true,
       clientPurpose: true,
       names: ['bob.example', '10.0.0.7'],
     })
@@ -163,7 +164,7 @@ describe('a listener', () => {
 
   it('trusts a certificate for servers only, and says so', async () => {
     const judged = await certificateOf(await issueForServersOnly(ours, 'bob.example'))
-    expect(judged).toEqual({ trusted: true, clientPurpose: false, names: ['bob.example'] })
+    expect(judged).toEqual({ trusted: true, private: true, clientPurpose: false, names: ['bob.example'] })
   })
 
   it('does not trust unknown authorities, though they send their chain along', async () => {

@@ -164,7 +164,7 @@ describe('a device whose certificate is exchanged', () => {
   it('shows the new one in every place and keeps the sessions that are open', async () => {
     const [port, directoryPort] = [await freePort(), await freePort()]
     const config = await dropIn(`listen: { host: 127.0.0.1, port: ${port} }
-localDirectory: { enabled: true, host: 127.0.0.1, port: ${directoryPort} }
+directory: { enabled: true, host: 127.0.0.1, port: ${directoryPort} }
 control: { path: ${inFolder('control.sock')} }
 `)
     const device = await startDevice({ config, clock, log, version: 'test' })

@@ -202,7 +202,7 @@ dataDir: ./device
 host: localhost
 listen: { host: 127.0.0.1, port: ${ports.device} }
 certificates: { chain: ${certificate.chainPath}, key: ${certificate.keyPath}, ca: ${authority.certificatePath} }
-localDirectory: { enabled: true, host: 127.0.0.1, port: ${ports.directory}, entries: { '@alice': 'localhost:${ports.alice}' } }
+directory: { enabled: true, host: 127.0.0.1, port: ${ports.directory}, entries: { '@alice': 'localhost:${ports.alice}' } }
 health: { enabled: false }
 bridge:
   broker: { port: ${ports.mqtt} }${rules}`,

@@ -86,7 +86,6 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
           if (!routes.has(wanted)) throw new AtError('AT0007', `Unable to find secondary address for atSign:${wanted}`)
           return { host: wanted, port: 6464 }
         },
-        forget() {},
       },
       async dial({ host }) {
         const open = routes.get(host as AtSign)

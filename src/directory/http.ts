@@ -1,0 +1,48 @@
+import type { HttpAnswer, HttpRequest } from '../core/http.ts'
+import { limits } from '../core/limits.ts'
+import type { Log } from '../core/log.ts'
+
+const plain = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }
+const answer = (status: number, body: string, headers: HttpAnswer['headers'] = {}): HttpAnswer => ({
+  status,
+  headers: { ...plain, ...headers },
+  body,
+})
+
+/** The first segment of a path, decoded; undefined when its percent-encoding is broken. */
+function decoded(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Answers HTTP requests to an atDirectory (page 06, section 4): `GET /@alice` with the address of its atServer,
+ * `GET /@alice/<path>?<query>` with a redirection there. 404 for what is not known, 405 for other methods, 400 for a URI
+ * over 1,000 characters. It never throws.
+ * @param find address of an atSign as it was written
+ */
+export function createDirectoryResponder(options: {
+  find: (name: string) => string | undefined | Promise<string | undefined>
+  log: Log
+}): (request: HttpRequest) => Promise<HttpAnswer> {
+  const { find, log } = options
+  return async ({ method, uri }) => {
+    if (uri.length > limits.uriLength) return answer(400, '')
+    if (method !== 'GET') return answer(405, '', { allow: 'GET' })
+    const [, segment = '', rest = ''] = /^\/*([^/?]*)(.*)$/s.exec(uri) ?? []
+    const name = decoded(segment)
+    if (name === undefined) return answer(400, '')
+    try {
+      const address = await find(name)
+      if (address === undefined) return answer(404, '404 Not Found')
+      const path = rest.replace(/^\/+/, '')
+      return path === '' ? answer(200, address) : answer(302, '', { location: `https://${address}/${path}` })
+    } catch (error) {
+      log('warn', 'a lookup cannot be answered now', { reason: error instanceof Error ? error.message : String(error) })
+      return answer(503, '', { 'retry-after': '5' })
+    }
+  }
+}
