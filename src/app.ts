@@ -59,6 +59,8 @@ export interface AtServerOptions {
   readonly serverCertificate?: Ports['serverCertificate']
   /** How many connections there may be; `limits.ts` where it says nothing. */
   readonly places?: Partial<PlaceLimits>
+  /** Numbers from 0 up to 1 that spread attempts and rounds, so that devices do not act together; injected by tests. */
+  readonly random?: () => number
 }
 
 /** How an atServer is. Milliseconds and bytes. */
@@ -160,7 +162,8 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const proofs = createProofs(clock)
   const resolve: Resolver['resolve'] = (atSign, how) => resolver.resolve(atSign, how)
   const beforeProof: CopyRefresh['refreshKey'] = (peer, session) => remote.refreshKey(peer, session)
-  const peers = createPeers({ self, clock, log, resolve, dial: options.dial, sign, proofs, beforeProof })
+  const { random = Math.random } = options
+  const peers = createPeers({ self, clock, log, resolve, dial: options.dial, sign, proofs, beforeProof, random })
   const federation = createFederation({ settings: options.federation ?? defaultFederation, resolve, peers, proofs })
   const lastCommitId = () => store.commits.lastId()
   const ephemeral = createEphemeral({ self, clock })
@@ -168,7 +171,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const visits = await createVisits({ store, clock, log })
   const feed = createFeed({ self, clock, notifications, lastCommitId, log })
   const autoNotify = options.autoNotify ?? true
-  const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs })
+  const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs, random })
   const remote = createRemote({ self, clock, store, peers })
   const { version } = options
   const startedAt = clock.now()
@@ -196,7 +199,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     onWebSocket: (stream, remoteAddress) => server.handle(stream, { remoteAddress, certificate: undefined }),
   })
   const stopSweep = startSweep({ store, clock, log })
-  const stopRefresh = startRefresh({ clock, log, store, remote })
+  const stopRefresh = startRefresh({ clock, log, store, remote, random })
   await outgoing.start()
 
   const activated = async (): Promise<boolean> => (await store.enrollments.get(primaryEnrollment)) !== undefined

@@ -53,6 +53,8 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
 /** What TLS needs on both ends. */
 export interface TestCertificate extends IssuedCertificate {
   readonly ca: string
+  /** Has the same authority issue one with other names. */
+  sibling(names: readonly string[]): Promise<IssuedCertificate>
 }
 
 let issued: Promise<TestCertificate> | undefined
@@ -68,7 +70,8 @@ export async function newCertificate(names: readonly string[]): Promise<TestCert
   const now = Date.now()
   const authority = await createAuthority({ name: 'test network', now })
   const certificate = await issueCertificate(authority, { names, now })
-  return { ...certificate, ca: authority.certificate }
+  const sibling = (others: readonly string[]) => issueCertificate(authority, { names: others, now })
+  return { ...certificate, ca: authority.certificate, sibling }
 }
 
 /** What was logged, by which atServer. */
@@ -133,7 +136,7 @@ const names = { host: 'localhost', loopback: '127.0.0.1' } as const
 export async function startTestNetwork(
   atSigns: readonly AtSign[],
   options: { clock?: ManualClock; trust?: string } & Partial<
-    Pick<AtServerOptions, 'federation' | 'autoNotify' | 'places'>
+    Pick<AtServerOptions, 'federation' | 'autoNotify' | 'places' | 'random'>
   > = {},
 ): Promise<TestNetwork> {
   const { clock = manualClock(), trust = '', ...forAll } = options
@@ -330,6 +333,8 @@ export interface Turn {
   readonly usual: () => string
   /** Of this connection: 0 for the first one. */
   readonly connection: number
+  /** Sends bytes before or besides the answer. @returns false when nobody takes them any more */
+  send(bytes: string): boolean
   end(): void
 }
 
@@ -395,7 +400,13 @@ async function startScript(
     const take = async (line: string): Promise<void> => {
       lines.push({ connection, line })
       if (line.startsWith('from:')) who.prompt = line.slice('from:'.length)
-      const text = await answer(line, { usual: () => usual(line, who), connection, end: () => socket.destroy() })
+      const text = await answer(line, {
+        ...{ usual: () => usual(line, who), connection, end: () => socket.destroy() },
+        send(bytes) {
+          if (!socket.destroyed) socket.write(bytes)
+          return !socket.destroyed
+        },
+      })
       unread--
       if (text !== undefined && !socket.destroyed) socket.write(text)
     }
