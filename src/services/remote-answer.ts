@@ -34,6 +34,9 @@ const notRead = new Set(['pubKeyHash', 'hashingAlgo', 'sharedKeyStatus'])
 function readMetadata(view: unknown, owner: AtSign): Metadata {
   const metadata: Json = { createdBy: owner }
   if (!isObject(view)) return metadata as Metadata
+  const { version } = view
+  if (Number.isSafeInteger(version) && Number(version) >= 0) metadata['version'] = version
+  if (typeof view['updatedBy'] === 'string') metadata['updatedBy'] = owner
   for (const [name, value] of Object.entries(view)) {
     const tag = metadataTag(name)
     if (value === null || tag === undefined || tag.name !== name || tag.type === 'time' || notRead.has(name)) continue

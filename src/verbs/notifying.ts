@@ -147,6 +147,14 @@ function expiryOf({ eAtn, ttln, eph }: Message, now: number, usualMs: number): n
   return Math.min(eAtn ?? now + (ttln || usualMs), longest)
 }
 
+/** @throws AtError AT0016 for a key whose copy would be too long at the recipient (page 07, 4.1) */
+function checkKeyLength(key: string): void {
+  const copied = key.length + 'cached:'.length
+  if (copied > limits.cachedKeyLength) {
+    throw new AtError('AT0016', `notification key length ${copied} is greater than 255 chars`)
+  }
+}
+
 /** @throws AtError AT0016 for a key that is too long or is none */
 export function makeNotification(
   message: Message,
@@ -157,10 +165,10 @@ export function makeNotification(
   const now = ports.clock.now()
   const { messageType = 'key' } = message
   const key = fullKey(body, messageType, to, from)
-  if (key.length > limits.cachedKeyLength - 'cached:'.length && messageType !== 'text') {
-    throw new AtError('AT0016', `notification key length ${key.length + 7} is greater than 255 chars`)
+  if (messageType !== 'text') {
+    checkKeyLength(key)
+    parseAtKey(key)
   }
-  if (messageType !== 'text') parseAtKey(key)
   return {
     id: message.id ?? randomUUID(),
     from,
@@ -239,6 +247,7 @@ export function accessToNotify(
 ): readonly Access[] {
   if (session.identity.kind !== 'owner') return []
   const target = to === undefined ? '' : `${to}:`
-  const key = parseAtKey(`${target}${message.messageType === 'text' ? 'text' : name}${owner ?? self}`)
-  return [{ op: 'write', key, verb: 'notify' }]
+  const key = `${target}${message.messageType === 'text' ? 'text' : name}${owner ?? self}`
+  checkKeyLength(key)
+  return [{ op: 'write', key: parseAtKey(key), verb: 'notify' }]
 }

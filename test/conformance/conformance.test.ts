@@ -25,6 +25,6 @@ for (const file of new Set(scenes.map((scene) => scene.file))) {
   })
 }
 
-test('the transcripts hold at least 400 exchanges', () => {
-  expect(exchangesOf(scenes)).toBeGreaterThanOrEqual(400)
+test('the transcripts hold at least 1,000 exchanges', () => {
+  expect(exchangesOf(scenes)).toBeGreaterThanOrEqual(1_000)
 })

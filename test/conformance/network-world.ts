@@ -57,10 +57,9 @@ async function enroll(member: Member, list: readonly Enrollment[], { clock }: Te
   await member.start()
 }
 
-/** Notifications as they reach a scripted atServer, each a line. */
-function arrivals({ lines }: ScriptedPeer): Wire {
-  // What came for earlier scenes is theirs.
-  let seen = lines.length
+/** Notifications of a scene as they reach a scripted atServer, each a line. */
+function arrivals({ lines }: ScriptedPeer, namespace: string): Wire {
+  let seen = 0
   return {
     write() {
       throw new Error('this atServer only listens')
@@ -69,7 +68,10 @@ function arrivals({ lines }: ScriptedPeer): Wire {
       for (;;) {
         const next = lines[seen]
         if (next === undefined) await new Promise((resolve) => setImmediate(resolve))
-        else if (lines[seen++]?.line.startsWith('notify:')) return `${next.line}\n`
+        else {
+          seen++
+          if (next.line.startsWith('notify:') && next.line.includes(namespace)) return `${next.line}\n`
+        }
       }
     },
     closed: Promise.resolve(''),
@@ -108,7 +110,7 @@ export async function startWorld(): Promise<World> {
     return { ...{ write, take, closed, leave }, prompt: `${script.atSign}@`, errorPrompt: '@' }
   }
 
-  const doors: Readonly<Record<string, () => Promise<Wire>>> = {
+  const doors: Readonly<Record<string, (namespace: string) => Promise<Wire>>> = {
     raw: () => rawWire(placeOf('@alice')),
     anyone: () => openWire(placeOf('@alice')),
     https: async () => httpsWire(placeOf('@alice')),
@@ -119,15 +121,15 @@ export async function startWorld(): Promise<World> {
     reader: () => owner('@alice', 'enrollmentId:reader:'),
     bob: () => owner('@bob'),
     carol: () => peer(carol),
-    carolserver: async () => arrivals(carol),
-    daveserver: async () => arrivals(dave),
+    carolserver: async (namespace) => arrivals(carol, namespace),
+    daveserver: async (namespace) => arrivals(dave, namespace),
   }
   return {
     kinds: new Set(Object.keys(doors)),
-    async open(kind) {
+    async open(kind, namespace) {
       const door = doors[kind]
       if (door === undefined) throw new Error(`there is no connection of the kind ${kind}`)
-      return door()
+      return door(namespace)
     },
     now: network.clock.now,
     wait: async (ms) => network.clock.advance(ms),

@@ -15,7 +15,8 @@ export interface Wire extends Pick<Client, 'write' | 'take' | 'closed' | 'leave'
 export interface World {
   /** Kinds of connections that it can open. */
   readonly kinds: ReadonlySet<string>
-  open(kind: string): Promise<Wire>
+  /** @param namespace `{ns}` of the scene */
+  open(kind: string, namespace: string): Promise<Wire>
   /** Milliseconds since the epoch as the atServer sees them. */
   now(): number
   wait(ms: number): Promise<void>
@@ -38,6 +39,7 @@ export class Mismatch extends Error {
 interface Player {
   readonly scene: Scene
   readonly world: World
+  readonly namespace: string
   readonly memory: Memory
   readonly wires: Map<string, Promise<Wire>>
   /** Prompts that a transcript has told. */
@@ -47,10 +49,10 @@ interface Player {
 const shown = (text: string): string => JSON.stringify(text)
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-function wireOf(who: string, { wires, world }: Player): Promise<Wire> {
+function wireOf(who: string, { wires, world, namespace }: Player): Promise<Wire> {
   let wire = wires.get(who)
   if (wire === undefined) {
-    wire = world.open(kindOf(who))
+    wire = world.open(kindOf(who), namespace)
     wires.set(who, wire)
   }
   return wire
@@ -141,8 +143,7 @@ async function leftovers(player: Player): Promise<void> {
 /** A namespace of its own for every scene and run, so that no atServer has to be fresh. */
 const newNamespace = (): string => `n${randomUUID().slice(0, 8)}`
 
-function createMemory(world: World): Memory {
-  const ns = newNamespace()
+function createMemory(world: World, ns: string): Memory {
   return {
     remembered: new Map(),
     value(name, plus) {
@@ -181,7 +182,9 @@ export function missingFor(scene: Scene, world: World): string[] {
  * @throws Mismatch that names file, line, what was expected and what came
  */
 export async function playScene(scene: Scene, world: World): Promise<void> {
-  const player: Player = { scene, world, memory: createMemory(world), wires: new Map(), prompts: new Map() }
+  const namespace = newNamespace()
+  const memory = createMemory(world, namespace)
+  const player: Player = { scene, world, namespace, memory, wires: new Map(), prompts: new Map() }
   try {
     for (const step of scene.steps) {
       try {

@@ -67,6 +67,14 @@ describe('a copy of another atSign’s record', () => {
     expect(bob.linesWith('lookup:all:phone')).toHaveLength(2)
   })
 
+  it('is first shown with the version and the last writer that its owner told', async () => {
+    await answering({ 'phone.wavi': shared({ ttr: 3600, version: 7, updatedBy: '@mallory', createdBy: '@mallory' }) })
+    const metaData = { createdBy: '@bob', updatedBy: '@bob', status: 'active', version: 7, ttr: 3600 }
+    expect(JSON.parse((await owner.ask('lookup:all:phone.wavi@bob')).slice(5, -8))).toEqual({
+      ...{ key: '@alice:phone.wavi@bob', data: 'v1', metaData },
+    })
+  })
+
   it('is passed over on request, and is then as new as the answer', async () => {
     const records = { 'phone.wavi': shared({ ttr: -1 }) }
     await answering(records)

@@ -276,4 +276,11 @@ describe('a line that is refused stores nothing', () => {
     expect(await owner.ask(line)).toMatch(new RegExp(`^error:${code}-[^\n\r\u2028]*\n@alice@$`))
     expect(await owner.ask('stats:11')).toBe(before)
   })
+
+  test('a key has room for its copy at the recipient (page 07, 4.1)', async () => {
+    expect(await owner.ask(`notify:@bob:${'a'.repeat(237)}@alice:v`)).toMatch(idReply)
+    expect(await owner.ask(`notify:@bob:${'a'.repeat(238)}@alice:v`)).toBe(
+      'error:AT0016-Invalid key : notification key length 256 is greater than 255 chars\n@alice@',
+    )
+  })
 })
