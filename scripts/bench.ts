@@ -45,7 +45,7 @@ const { values } = parseArgs({
 })
 
 const thorough: Pace = { rounds: 5, runMs: 1_000, warmUpMs: 1_500, idleMs: 12_000 }
-const hasty: Pace = { rounds: 3, runMs: 500, warmUpMs: 500, idleMs: 3_000 }
+const hasty: Pace = { rounds: 3, runMs: 500, warmUpMs: 500, idleMs: 8_000 }
 
 async function bench(): Promise<string> {
   const { quick, json, only, folder, dist, profiles } = values

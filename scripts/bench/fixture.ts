@@ -30,11 +30,21 @@ const networkFolder = (world: World): string => join(world.folder, 'network')
 const keysOf = (world: World, atSign: string): string => join(networkFolder(world), 'keys', `${atSign}_key.atKeys`)
 const storeOf = (world: World, atSign: string): string => join(networkFolder(world), 'atservers', atSign)
 
-/** Starts the shipped program. @param profiled with its CPU profile written when it ends, if profiles are wanted */
-function startAtedge(fixture: Omit<Fixture, 'trust'>, args: readonly string[], ready: RegExp): Promise<Program> {
+/** How the shipped systemd unit starts Node: its options and environment. */
+async function unitSettings(): Promise<{ options: string[]; env: Record<string, string> }> {
+  const unit = await readFile(join(import.meta.dirname, '../../board/systemd/atedge.service'), 'utf8')
+  const start = /^ExecStart=\S+((?: --\S+)*) \S+\.mjs/m.exec(unit)?.[1]
+  if (start === undefined) throw new Error('board/systemd/atedge.service has no ExecStart of Node')
+  const env = [...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(([, name = '', value = '']) => [name, value])
+  return { options: start.split(' ').filter((option) => option !== ''), env: Object.fromEntries(env) }
+}
+
+/** Starts the shipped program as the shipped unit does. @param profiled with its CPU profile written when it ends, if profiles are wanted */
+async function startAtedge(fixture: Omit<Fixture, 'trust'>, args: readonly string[], ready: RegExp): Promise<Program> {
   const { world, bundle, profiles } = fixture
   const profiling = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles]
-  return world.start(process.execPath, [...profiling, bundle, ...args], ready)
+  const { options, env } = await unitSettings()
+  return world.start(process.execPath, [...options, ...profiling, bundle, ...args], ready, env)
 }
 
 async function startNetwork(fixture: Omit<Fixture, 'trust'>, names: readonly string[]) {

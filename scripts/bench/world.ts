@@ -20,7 +20,12 @@ export interface Program {
 export interface World {
   readonly folder: string
   /** Starts a program and waits for a line of its output. @throws Error with what it said when it ends before */
-  start(command: string, args: readonly string[], ready: RegExp): Promise<Program>
+  start(
+    command: string,
+    args: readonly string[],
+    ready: RegExp,
+    env?: Readonly<Record<string, string>>,
+  ): Promise<Program>
 }
 
 const patienceMs = 30_000
@@ -70,9 +75,13 @@ export function createWorld(parent = tmpdir()): World {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130))
   return {
     folder,
-    async start(command, args, ready) {
+    async start(command, args, ready, env = {}) {
       const began = performance.now()
-      const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: folder })
+      const child = spawn(command, args, {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        cwd: folder,
+        env: { ...process.env, ...env },
+      })
       children.add(child)
       child.once('exit', () => children.delete(child))
       const line = await awaitLine(child, `${command} ${args[0] ?? ''}`, ready)

@@ -10,6 +10,7 @@ import { systemClock } from '../core/clock.ts'
 import { silent } from '../core/log.ts'
 import { readKeysFile, writeKeysFile } from '../crypto/keys-file.ts'
 import { createLog } from '../device/log.ts'
+import { giveBackMemory } from '../device/memory.ts'
 import { activate } from '../provision/activation.ts'
 import { secretQr } from '../provision/secret.ts'
 import { version } from '../version.ts'
@@ -93,9 +94,11 @@ async function serve(options: { config: string; logLevel?: string }, io: Io): Pr
   const config = await readConfig(options.config, flags)
   const log = createLog(config.log.level, config.underSystemd)
   const device = await startDevice({ config, clock: systemClock, log, version })
+  const stopCollecting = giveBackMemory(systemClock, log)
   io.onHangup?.(async () => log('info', 'reloaded', await device.reload()))
   await io.stopped
   log('info', 'stopping')
+  stopCollecting()
   await device.close()
   log('info', 'stopped')
 }

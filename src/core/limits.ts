@@ -31,7 +31,7 @@ export const limits = {
   /** Characters of those lines; reading stops there. */
   pipelinedChars: 1_048_576,
   /** Writes of one connection that wait for their commit at the same time, and share a flash write. */
-  overlappingCommands: 256,
+  overlappingCommands: 32,
   /** Most bytes of one TLS record: LF and prompt must leave in the same one (page 01, section 4). */
   tlsRecordBytes: 16_384,
   /** Bytes waiting to be sent to one client; reading stops there. */

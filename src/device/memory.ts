@@ -1,0 +1,67 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import type { Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+
+/** What is known about the memory and the work of this process, and how garbage is collected. */
+export interface MemorySeams {
+  /** Bytes that V8 has taken from the system, garbage and free room included. */
+  heapBytes(): number
+  /** Milliseconds of processor time so far. */
+  processorMs(): number
+  collect(): void
+}
+
+const lookEveryMs = 2_000
+/** Share of the time between two looks up to which the process counts as idle. */
+const idleShare = 0.1
+/** Growth since the last collection that is worth another one. */
+const growth = 1.5
+
+/** V8 hides its collector behind a flag; the context in which it becomes visible is thrown away. */
+function collector(): () => void {
+  setFlagsFromString('--expose_gc')
+  return runInNewContext('gc') as () => void
+}
+
+/** The seams of this process. */
+export function processSeams(): MemorySeams {
+  const collect = collector()
+  return {
+    heapBytes: () => process.memoryUsage().heapTotal,
+    processorMs() {
+      const { user, system } = process.cpuUsage()
+      return (user + system) / 1_000
+    },
+    collect,
+  }
+}
+
+/**
+ * Gives memory back once a burst of work is over. V8 collects when it needs room, so that a device which then has little
+ * to do would keep the garbage of its busiest second for days. Collecting takes some 20 ms, and happens only when the
+ * heap has grown by half and nothing else is to be done; then twice, because V8 lets go of many pages only the second time.
+ * @returns stops it
+ */
+export function giveBackMemory(clock: Clock, log: Log, seams: MemorySeams = processSeams()): () => void {
+  let settled = 0
+  let once = false
+  let processorMs = seams.processorMs()
+  let cancel: () => void
+
+  const look = (): void => {
+    const worked = seams.processorMs() - processorMs
+    processorMs += worked
+    const before = seams.heapBytes()
+    if (worked < idleShare * lookEveryMs && (once || before > growth * settled)) {
+      seams.collect()
+      settled = seams.heapBytes()
+      once = !once
+      log('debug', 'memory was given back', { before, after: settled })
+    }
+    cancel = clock.after(lookEveryMs, look)
+  }
+
+  cancel = clock.after(lookEveryMs, look)
+  return () => cancel()
+}
