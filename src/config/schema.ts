@@ -37,7 +37,7 @@ export const defaults = (hostname: string) => ({
   },
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
   notification: { autoNotify: true, expiry: '15m' },
-  storage: { durability: 'group', interval: '1s' },
+  storage: { durability: 'group', interval: '2s' },
   bridge: {
     enabled: true,
     keys: undefined,

@@ -75,8 +75,8 @@ export const limits = {
   recipients: 1_000,
   /** Notifications waiting for one peer; one more is refused. */
   outboxPerPeer: 10_000,
-  /** Changes in `interval` mode are on flash after this time: a second of readings is what a power cut may cost. */
-  syncIntervalMs: 1_000,
+  /** Changes in `interval` mode are on flash after this time: so much a power cut may cost, and a write of the flash is shared by all of them. */
+  syncIntervalMs: 2_000,
   /** Entries of one `sync:from` page that names no limit (reference: syncPageLimit). */
   syncPageLimit: 100,
   /** Bytes of a page of `sync:from` or `notify:list`; its first entry goes out whatever its size (reference: syncBufferSize). */

@@ -36,7 +36,7 @@ export interface StoreOptions {
   readonly cacheBytes?: number
   /** Of changes that name none; `group` unless told. */
   readonly durability?: Durability
-  /** How long a change in `interval` mode may be acknowledged before it is on flash; a second unless told. */
+  /** How long a change in `interval` mode may be acknowledged before it is on flash; two seconds unless told. */
   readonly intervalMs?: number
 }
 

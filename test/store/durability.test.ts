@@ -113,10 +113,10 @@ test('a sync that fails is told and tried again', async () => {
   const store = await opened(await temporary(), { clock, log }, { aroundSync })
   await store.write((tx) => put(tx, 'first@alice', '1'), relaxed)
   await store.write((tx) => put(tx, 'a@alice', '1'), relaxed)
-  clock.advance(1000)
+  clock.advance(2000)
   await failure
   expect(lines).toEqual(['error changes could not be brought to flash; it is tried again'])
-  clock.advance(1000)
+  clock.advance(2000)
   await success
 })
 
@@ -125,7 +125,7 @@ test('an id that was told is never issued again, although its change was lost', 
   await set('first')
   await set('kept')
   const done = synced()
-  clock.advance(1000)
+  clock.advance(2000)
   await done
   const [log = ''] = (await readdir(join(directory, 'level'))).filter((name) => name.endsWith('.log'))
   const { size } = await stat(join(directory, 'level', log))
