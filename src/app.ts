@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream'
 import { inProcessPair } from './client/in-process.ts'
 import type { AtSign } from './core/at-sign.ts'
-import type { Clock } from './core/clock.ts'
+import { type Clock, elapsed } from './core/clock.ts'
+import type { FlooredClock } from './core/clock-floor.ts'
 import { primaryEnrollment } from './core/enrollment.ts'
 import type { StoreHealth } from './core/health.ts'
 import { limits } from './core/limits.ts'
@@ -77,6 +78,8 @@ export interface AtServerStatus {
 /** The atServer of one atSign. Several live side by side in one process. */
 export interface AtServer {
   readonly atSign: AtSign
+  /** The time by which it stamps and judges everything; see `createFlooredClock`. */
+  readonly clock: FlooredClock
   /** Serves a stream that was accepted elsewhere: HTTP where ALPN chose it, else the atProtocol. */
   handle(stream: Duplex, origin: Origin): void
   /**
@@ -156,7 +159,8 @@ export async function createAtServer(options: AtServerOptions, seams: StoreSeams
 }
 
 async function assemble(options: AtServerOptions, store: Store): Promise<AtServer> {
-  const { atSign: self, clock, log, resolver } = options
+  const { atSign: self, log, resolver } = options
+  const { clock } = store
   const notificationMs = options.notificationMs ?? limits.notificationMs
   const sign = await ensureSigningKeys(store, self, clock)
   const proofs = createProofs(clock)
@@ -174,7 +178,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs, random })
   const remote = createRemote({ self, clock, store, peers })
   const { version } = options
-  const startedAt = clock.now()
+  const startedAt = elapsed(clock)
   const inbound = () => server.connections()
   const metric = createStats({
     ...{ self, version, store, notifications, visits, inbound },
@@ -205,7 +209,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const activated = async (): Promise<boolean> => (await store.enrollments.get(primaryEnrollment)) !== undefined
 
   return {
-    atSign: self,
+    ...{ atSign: self, clock },
     handle: (stream, origin) => (origin.alpn === httpProtocol ? http : server).handle(stream, origin),
     connect(durability) {
       const [near, far] = inProcessPair()
@@ -218,7 +222,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     async status() {
       return {
         activated: await activated(),
-        uptimeMs: clock.now() - startedAt,
+        uptimeMs: elapsed(clock) - startedAt,
         connections: { ...summarize(inbound()), outbound: peers.count() },
         lastCommitId: lastCommitId(),
         storeBytes: await store.size(),

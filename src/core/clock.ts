@@ -2,9 +2,21 @@
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number
+  /** Milliseconds since an unknown start that only grow, whatever is done to the wall clock. Where it is missing: `now`. */
+  monotonic?(): number
   /** Runs `task` once after `ms` milliseconds; the returned function cancels it. Never keeps the process alive. */
   after(ms: number, task: () => void): () => void
+  /** Who says that `now` is right. Where it is missing: nobody. */
+  vouch?(): Voucher
+  /** Whether `now` is known to be the time of day. Where it is missing, it is. */
+  trusted?(): boolean
 }
+
+/** The operator; a time service that has set the clock, or has yet to do so (`waiting`); or nobody. */
+export type Voucher = 'setting' | 'timesync' | 'waiting' | 'nobody'
+
+/** For lengths of time: no setting of the wall clock makes them longer or shorter. Milliseconds from an unknown start. */
+export const elapsed = (clock: Clock): number => clock.monotonic?.() ?? clock.now()
 
 /** Node fires longer timers at once. */
 const longestTimer = 2_147_483_647
@@ -15,6 +27,7 @@ export const latestTime = 253_402_300_799_999
 /** The clock of the machine. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => Math.floor(performance.now()),
   after(ms, task) {
     let timer: NodeJS.Timeout
     const wait = (left: number): void => {

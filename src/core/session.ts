@@ -19,6 +19,7 @@ export interface Challenge {
   readonly for: AtSign
   /** Text that has to be signed or digested. */
   readonly text: string
+  /** By `elapsed`: setting the wall clock neither ends a challenge nor prolongs it. */
   readonly expiresAt: number
 }
 

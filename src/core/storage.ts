@@ -1,5 +1,6 @@
 import type { AtKey } from './at-key.ts'
 import type { AtSign } from './at-sign.ts'
+import type { FlooredClock } from './clock-floor.ts'
 import type { Enrollment } from './enrollment.ts'
 import type { StoreHealth } from './health.ts'
 import type { Metadata } from './metadata.ts'
@@ -117,6 +118,8 @@ export interface WriteOptions {
 
 /** The whole store of one atSign. */
 export interface Store {
+  /** The clock that the store was opened with, above the floor that it keeps: everything is stamped and judged by it. */
+  readonly clock: FlooredClock
   readonly records: Records
   readonly commits: Commits
   readonly notifications: Notifications

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import { type Clock, elapsed } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 
 /** Signatures that this atSign publishes while it proves itself to others. In memory only: they live for a minute. */
@@ -22,7 +22,7 @@ export function createProofs(clock: Clock): Proofs {
   // Keys reach `find` in lower case, whatever case a peer chose for its session id.
   return {
     publish(given, signature) {
-      const now = clock.now()
+      const now = elapsed(clock)
       const name = given.toLowerCase()
       published.delete(name)
       published.set(name, { signature, expiresAt: now + limits.challengeMs })
@@ -30,7 +30,7 @@ export function createProofs(clock: Clock): Proofs {
     },
     find(name) {
       const proof = published.get(name)
-      return proof !== undefined && proof.expiresAt > clock.now() ? proof.signature : undefined
+      return proof !== undefined && proof.expiresAt > elapsed(clock) ? proof.signature : undefined
     },
   }
 }

@@ -102,7 +102,7 @@ export const tables = {
   /** Ids that no entry will ever have, by the sortable first one: the last one (see commits.ts). */
   gaps: plain<number>('gaps', 'gap in the commit ids'),
   identity: plain<Identity>('identity', 'identity'),
-  /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told. */
+  /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told, and `floorKey`. */
   meta: plain<number>('meta', 'number'),
   /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, and by atSign how many wait for it. */
   memory: plain<number>('memory', 'number'),
@@ -113,6 +113,9 @@ export const commitKey = 'commit'
 
 /** Row of `tables.meta` and `tables.memory`: the highest commit id that may be told before its change is on flash. */
 export const reservedKey = 'commit-reserved'
+
+/** Row of `tables.meta`: a time that has passed for sure, milliseconds since the epoch. */
+export const floorKey = 'clock-floor'
 
 /** Row of `tables.memory`: the last id of the latest gap. */
 export const gapKey = 'commit-gap'

@@ -1,5 +1,5 @@
 import type { AtSign } from '../core/at-sign.ts'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, elapsed } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, silent } from '../core/log.ts'
 import type { Durability, Store } from '../core/storage.ts'
@@ -18,6 +18,7 @@ import { createRecords } from './records.ts'
 import { hasCode } from './refusal.ts'
 import { writeSnapshot } from './snapshot.ts'
 import { nextExpiry, sweep } from './sweep.ts'
+import { createTimeKeeper } from './time.ts'
 import { createTransaction } from './transaction.ts'
 import { createWriter } from './writer.ts'
 
@@ -58,8 +59,8 @@ const recoveryPauseMs = 1000
 function createRecovery(reopen: () => Promise<void>, clock: Clock): () => Promise<void> {
   let failure: { at: number; cause: unknown } | undefined
   return async () => {
-    const at = clock.now()
-    if (failure !== undefined && Math.abs(at - failure.at) < recoveryPauseMs) throw failure.cause
+    const at = elapsed(clock)
+    if (failure !== undefined && at - failure.at < recoveryPauseMs) throw failure.cause
     try {
       await reopen()
       failure = undefined
@@ -77,12 +78,22 @@ function createRecovery(reopen: () => Promise<void>, clock: Clock): () => Promis
  * atedge or cannot even be read; nothing is changed then
  */
 export async function openStore(options: StoreOptions, seams: StoreSeams = {}): Promise<Store> {
-  const { directory, atSign, clock, log = silent, outboxPerPeer = limits.outboxPerPeer } = options
+  const { directory, atSign, log = silent, outboxPerPeer = limits.outboxPerPeer } = options
   const { intervalMs = limits.syncIntervalMs } = options
   const steps = seams.migrations ?? migrations
   const format = Math.max(formatVersion, ...steps.map(({ to }) => to))
-  const losses = createLosses(clock, log)
-  const opening = { directory, atSign, clock, log, losses, migrations: steps, format, snapshots: options.snapshots }
+  // The floor is inside the store, so what is found while it opens is stamped by the wall clock.
+  const losses = createLosses(options.clock, log)
+  const opening = {
+    directory,
+    atSign,
+    clock: options.clock,
+    log,
+    losses,
+    migrations: steps,
+    format,
+    snapshots: options.snapshots,
+  }
   const { database, starts, forgetful } = await openOwn(opening)
   const cacheBytes = options.cacheBytes ?? defaultCacheBytes
   const committed = createCommitted({ database, losses, cacheBytes, forgetful })
@@ -97,11 +108,14 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     await database.close()
     throw error
   })
+  const time = createTimeKeeper(committed, options.clock, log)
+  const { clock } = time
   const { aroundBatch = (write) => write(), aroundSync = (sync) => sync() } = seams
   let changes = 0
   let corrupt = false
-  const batch = async (operations: readonly Operation[], sync: boolean): Promise<void> => {
+  const batch = async (changed: readonly Operation[], sync: boolean): Promise<void> => {
     changes += 1
+    const operations = [...changed, ...time.ride()]
     try {
       await aroundBatch(() => database.batch(operations, sync), operations, sync)
     } catch (error) {
@@ -118,9 +132,13 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     ...{ committed, log, batch },
     recover: createRecovery(reopen, clock),
     interval: createIntervalSync({ sync: () => aroundSync(database.syncLog), intervalMs, clock, log }),
-    last: releaseReserved,
+    async last(draft) {
+      await releaseReserved(draft)
+      time.last(draft)
+    },
   })
   return {
+    clock,
     records: createRecords(database, committed),
     commits: createCommits(committed),
     notifications: createNotifications(database, committed),

@@ -128,7 +128,7 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
   let jobs: Job[] = []
   let staging = false
   let scheduled = false
-  let ended = false
+  let ended: Promise<void> | undefined
   let failed: AtError | undefined
   /** Grows with every failed group: a change that began before has seen what is no longer true. */
   let failures = 0
@@ -260,16 +260,20 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     })
   }
 
+  async function finishAll(): Promise<void> {
+    interval.stop()
+    // Changes end in order, so the last one ends after all others.
+    await enqueue(last, 'group').catch(() => undefined)
+    await interval.settle().catch((error) => {
+      log('error', 'the last changes may not be on flash', { cause: reasonOf(error) })
+    })
+  }
+
   return {
-    write: (change, sync) => (ended ? Promise.reject(closed()) : enqueue(change, sync)),
-    async close() {
-      ended = true
-      interval.stop()
-      // Changes end in order, so the last one ends after all others.
-      await enqueue(last, 'group').catch(() => undefined)
-      await interval.settle().catch((error) => {
-        log('error', 'the last changes may not be on flash', { cause: reasonOf(error) })
-      })
+    write: (change, sync) => (ended === undefined ? enqueue(change, sync) : Promise.reject(closed())),
+    close() {
+      ended ??= finishAll()
+      return ended
     },
   }
 }

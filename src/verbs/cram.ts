@@ -1,3 +1,4 @@
+import { elapsed } from '../core/clock.ts'
 import { AtError, keyNotFound } from '../core/errors.ts'
 import { cramDigest, equalText } from '../crypto/challenge.ts'
 import { seq, tail } from '../wire/grammar.ts'
@@ -19,7 +20,7 @@ export const cram = defineVerb({
     const spent = { challenge: undefined, identity: { kind: 'anyone' } } as const
     if (secret === undefined) return refuse(spent, keyNotFound('privatekey:at_secret'))
     const expected = cramDigest(secret, challenge.text)
-    const inTime = ports.clock.now() <= challenge.expiresAt
+    const inTime = elapsed(ports.clock) <= challenge.expiresAt
     if (!equalText(expected, digest) || !inTime) return refuse(spent, new AtError('AT0401', 'Authentication Failed'))
     ports.visits.record({ verb: 'cram' })
     return become({ challenge: undefined, identity: { kind: 'owner', via: 'cram' } }, data('success'))

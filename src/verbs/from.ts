@@ -1,3 +1,4 @@
+import { elapsed } from '../core/clock.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Session } from '../core/session.ts'
@@ -35,7 +36,7 @@ export const from = defineVerb({
     const { self } = ports
     const clientVersion =
       params.clientConfig === undefined ? session.clientVersion : announcedVersion(params.clientConfig)
-    const expiresAt = ports.clock.now() + limits.challengeMs
+    const expiresAt = elapsed(ports.clock) + limits.challengeMs
     if (params.atSign === self) {
       const text = ownerChallenge(session.id, self)
       const challenge = { for: self, text, expiresAt }

@@ -1,3 +1,4 @@
+import { elapsed } from '../core/clock.ts'
 import { type Part, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { defineVerb, everyone, type Ports } from './verb.ts'
@@ -53,7 +54,7 @@ function certificateMembers(wanted: 'mtls' | 'mtlsbrief', ports: Ports): Record<
 }
 
 function members(wanted: 'brief' | 'mtls' | 'mtlsbrief' | undefined, ports: Ports): Record<string, unknown> {
-  const uptime = ports.clock.now() - ports.startedAt
+  const uptime = elapsed(ports.clock) - ports.startedAt
   if (wanted === undefined) return { uptimeAsWords: uptimeWords(uptime) }
   if (wanted === 'brief') return { uptimeAsMillis: uptime }
   return certificateMembers(wanted, ports)

@@ -1,3 +1,4 @@
+import { elapsed } from '../core/clock.ts'
 import { type Enrollment, primaryEnrollment } from '../core/enrollment.ts'
 import { AtError, type ErrorCode } from '../core/errors.ts'
 import { verifyPkam } from '../crypto/signing.ts'
@@ -49,7 +50,7 @@ export const pkam = defineVerb({
     const verified =
       challenge !== undefined &&
       challenge.for === ports.self &&
-      ports.clock.now() <= challenge.expiresAt &&
+      elapsed(ports.clock) <= challenge.expiresAt &&
       verifyPkam({
         algo: enrollment.signingAlgo,
         hashing: params.hashingAlgo ?? 'sha256',

@@ -1,3 +1,4 @@
+import { elapsed } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { seq } from '../wire/grammar.ts'
 import { promptOnly, refuse } from '../wire/reply.ts'
@@ -15,7 +16,7 @@ export const pol = defineVerb({
     const { challenge } = session
     if (challenge === undefined || challenge.for === ports.self) throw new AtError('AT0011', outOfOrder)
     const spent = { challenge: undefined, identity: { kind: 'anyone' } } as const
-    if (ports.clock.now() > challenge.expiresAt)
+    if (elapsed(ports.clock) > challenge.expiresAt)
       return refuse(spent, new AtError('AT0401', 'Pol Authentication Failed'))
     // Blocked since its `from`, which had the directory to ask first.
     if (await isBlocked(ports.records, ports.self, challenge.for)) {

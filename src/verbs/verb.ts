@@ -91,6 +91,7 @@ export interface Ports {
   readonly self: AtSign
   readonly version: string
   readonly clock: Clock
+  /** When the server started, by `elapsed`. */
   readonly startedAt: number
   readonly records: Records
   readonly commits: Commits

@@ -91,5 +91,5 @@ test('what goes leaves no index entry behind', async () => {
   await store.close()
   const left: string[] = []
   for await (const key of (await bare(directory)).keys({ prefix: '' })) left.push(key)
-  expect(left).toEqual(['!identity!store'])
+  expect(left).toEqual(['!identity!store', '!meta!clock-floor'])
 })

@@ -119,7 +119,8 @@ test('a commit id is never given out before it is on flash', async () => {
   expect(store.commits.lastId()).toBe(-1)
   held.next()
   expect(await writing).toBe(0)
-  expect(held.batches).toEqual([{ operations: 3, sync: true }])
+  // Record, entry, mark, and the floor of the clock.
+  expect(held.batches).toEqual([{ operations: 4, sync: true }])
 })
 
 test('a change that only reads waits for what it has read', async () => {

@@ -1,9 +1,13 @@
-import type { Clock } from '../../src/core/clock.ts'
+import type { Clock, Voucher } from '../../src/core/clock.ts'
 
 /** A clock that only moves when a test says so. */
 export interface ManualClock extends Clock {
   /** Moves time forward by `ms` and runs what falls due, in order of time, each at its own time. */
   advance(ms: number): void
+  /** Sets the wall clock forward or back, and nothing else: no time has passed. */
+  jump(ms: number): void
+  /** Who vouches for the wall clock from now on; nobody at first. */
+  voucher: Voucher
 }
 
 interface Timer {
@@ -14,6 +18,7 @@ interface Timer {
 /** @param start milliseconds since the epoch */
 export function manualClock(start = Date.UTC(2026, 0, 31, 10)): ManualClock {
   let now = start
+  let set = 0
   const timers = new Set<Timer>()
 
   function next(until: number): Timer | undefined {
@@ -23,8 +28,14 @@ export function manualClock(start = Date.UTC(2026, 0, 31, 10)): ManualClock {
     return first
   }
 
-  return {
-    now: () => now,
+  const clock: ManualClock = {
+    voucher: 'nobody',
+    vouch: () => clock.voucher,
+    now: () => now + set,
+    monotonic: () => now,
+    jump(ms) {
+      set += ms
+    },
     after(ms, task) {
       const timer = { at: now + Math.max(ms, 0), task }
       timers.add(timer)
@@ -40,4 +51,5 @@ export function manualClock(start = Date.UTC(2026, 0, 31, 10)): ManualClock {
       now = until
     },
   }
+  return clock
 }

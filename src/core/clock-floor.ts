@@ -1,0 +1,103 @@
+import { type Clock, elapsed } from './clock.ts'
+
+/**
+ * Why the time is trusted: the operator says so, a time service has set the wall clock, or nothing speaks against it. `none`
+ * when it is not trusted.
+ */
+export type ClockSource = 'setting' | 'timesync' | 'plausible' | 'none'
+
+/** What `status` says about the clock. */
+export interface ClockStatus {
+  readonly trusted: boolean
+  readonly source: ClockSource
+  /** No time before this one is ever given. Milliseconds since the epoch. */
+  readonly floor: number
+}
+
+/** A clock with a floor under it. */
+export interface FlooredClock extends Clock {
+  monotonic(): number
+  trusted(): boolean
+  status(): ClockStatus
+}
+
+/** 1 January 2025: this program had not run anywhere before. */
+export const earliestTime = 1_735_689_600_000
+
+const day = 86_400_000
+
+/** A wall clock that is further ahead of the time that has passed for sure was set wrongly, unless somebody vouches for it. */
+const plausibleMs = 2 * 365 * day
+
+/** So much may a clock be set back: by hand or by drift, and by a time service that corrects a bad guess. */
+const setBackMs = { setting: Number.POSITIVE_INFINITY, timesync: day, nobody: 60_000 }
+
+/**
+ * The time of day on a board whose wall clock starts in 1970 and may jump at any time.
+ *
+ * While the wall clock is trusted, `now` is the wall clock, or stands still where that was set back. While it is not, `now`
+ * is the last time that was trusted (at the start: the floor, which the store keeps) plus what has passed since by the
+ * monotonic clock. That is never later than the true time. So what expires by it has lived its whole life, nothing expires
+ * because a wall clock is wrong, and a record that is stamped by it carries a time at which it surely did not exist yet, as
+ * near to the truth as the device knows. When trust comes back, `now` goes forward to the wall clock, never back.
+ *
+ * @param base wall time, and who vouches for it
+ * @param stored the floor of an earlier run, undefined for the first one
+ * @param onChange told whenever the source changes, and of the first one
+ */
+export function createFlooredClock(
+  base: Clock,
+  stored: number | undefined,
+  onChange: (status: ClockStatus) => void = () => {},
+): FlooredClock {
+  let floor = Math.max(stored ?? earliestTime, earliestTime)
+  let since = elapsed(base)
+  let source: ClockSource | undefined
+  let first = true
+
+  const passed = (): number => floor + Math.max(elapsed(base) - since, 0)
+
+  function judge(wall: number): ClockSource {
+    const voucher = base.vouch?.() ?? 'nobody'
+    if (voucher === 'waiting' || wall < earliestTime) return 'none'
+    if (passed() - wall > setBackMs[voucher]) return 'none'
+    if (voucher === 'setting') return 'setting'
+    // After a long time in a drawer, or on its first day, a clock may be far ahead of the floor; a running one may not jump.
+    const unbounded = first && (voucher === 'timesync' || stored === undefined)
+    if (!unbounded && wall - passed() > plausibleMs) return 'none'
+    return voucher === 'timesync' ? 'timesync' : 'plausible'
+  }
+
+  /** Whose word counts now; a trusted time becomes the floor of all later ones. */
+  function look(): ClockSource {
+    const wall = base.now()
+    const found = judge(wall)
+    if (found !== 'none') {
+      // The operator's word at the start is stronger than a floor that came from a wrong clock.
+      floor = found === 'setting' && first ? wall : Math.max(wall, floor)
+      since = elapsed(base)
+      first = false
+    }
+    if (found !== source) {
+      source = found
+      onChange({ trusted: found !== 'none', source: found, floor: passed() })
+    }
+    return found
+  }
+
+  const now = (): number => {
+    look()
+    return passed()
+  }
+
+  return {
+    now,
+    monotonic: () => elapsed(base),
+    after: (ms, task) => base.after(ms, task),
+    trusted: () => look() !== 'none',
+    status() {
+      const found = look()
+      return { trusted: found !== 'none', source: found, floor: passed() }
+    },
+  }
+}
