@@ -142,4 +142,6 @@ export const limits = {
   directoryEntriesPerHost: 100,
   /** Longest client pattern in characters. */
   patternLength: 512,
+  /** Steps of a client pattern with its counted repetitions written out: each is tried at every character of every key. */
+  patternSteps: 1_000,
 } as const

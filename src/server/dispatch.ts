@@ -116,6 +116,8 @@ function announcing(ports: Ports, staging: Gatekeeping['staging']): Ports {
 
 function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   const { ports, session, signal } = gate
+  // Clients in C end a text there.
+  if (text.includes('\0')) throw invalidSyntax('the line holds a NUL character')
   const found = findVerb(text)
   if (found === undefined) throw invalidSyntax('invalid command')
   const { verb, rest } = found

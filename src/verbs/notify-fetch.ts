@@ -2,12 +2,13 @@ import { permitsNotification } from '../core/access.ts'
 import { notificationTexts } from '../core/notification.ts'
 import { seq, tail } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
+import { notificationId } from './notifying.ts'
 import { defineVerb } from './verb.ts'
 
 export const notifyFetch = defineVerb({
   name: 'notify:fetch',
   summary: 'Read a notification with everything that is known about it.',
-  grammar: seq(tail('id')),
+  grammar: seq(tail('id', notificationId)),
   admits: ['owner'],
   async run({ id }, ports, { session }) {
     const found = await ports.notifications.get(id)

@@ -1,12 +1,13 @@
 import { permitsNotification } from '../core/access.ts'
 import { seq, tail } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
+import { notificationId } from './notifying.ts'
 import { defineVerb } from './verb.ts'
 
 export const notifyRemove = defineVerb({
   name: 'notify:remove',
   summary: 'Forget a notification; one that still waits for its recipient is not sent any more.',
-  grammar: seq(tail('id')),
+  grammar: seq(tail('id', notificationId)),
   admits: ['owner'],
   async run({ id }, ports, { session }) {
     const found = await ports.notifications.get(id)

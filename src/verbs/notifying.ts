@@ -15,6 +15,12 @@ import type { Ports } from './verb.ts'
 
 // What `notify`, `notify:multi` and `notify:all` have in common.
 
+/**
+ * What a client may ask for as the id of a notification. Those given here are UUIDs; others choose theirs. A reply repeats
+ * it, so nothing in it may end a line.
+ */
+export const notificationId = /^[^\p{Cc}\u2028\u2029]{1,64}$/u
+
 /** What is notified: a key with its value, or a text. */
 export interface Body {
   /** Name and namespace as sent, or the text of a text notification; its letter case is kept. */

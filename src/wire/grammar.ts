@@ -282,12 +282,13 @@ export function optionalWord<const N extends string>(name: N): Part<{ [K in N]?:
   }
 }
 
-/** Everything behind the next colon, colons included; at least one character. */
-export function tail<const N extends string>(name: N): Part<{ [K in N]: string }> {
+/** Everything behind the next colon, colons included; at least one character, and of a shape where one is given. */
+export function tail<const N extends string>(name: N, shape = /^.+$/s): Part<{ [K in N]: string }> {
   return {
     read(cursor, out) {
       const value = cursor.text.slice(cursor.at + 1)
       if (cursor.text[cursor.at] !== ':' || value.length === 0) throw invalidSyntax(`${name} is missing`)
+      if (!shape.test(value)) throw invalidSyntax(`${name} does not take ${quote(value)}`)
       out[name] = value
       cursor.at = cursor.text.length
     },

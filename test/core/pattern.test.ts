@@ -64,6 +64,30 @@ describe('a pattern is refused', () => {
     expect(message).not.toMatch(/[\r\n]/)
   })
 
+  test.each([
+    '[a-z]{1,1000}'.repeat(30),
+    '(x{0,600}|y)'.repeat(2),
+    '((a{1,40}){1,40})',
+    '(?:ab{2}(c[^]{9}]d){50}){3}',
+    '[\\]a]{1000}b',
+    'a{999}bc',
+  ])('that is short and becomes large: %s', (source) => {
+    const { code, message } = refusal(() => compilePattern(source))
+    expect(code).toBe('AT0003')
+    expect(message).toContain('(its repetitions come to more than 1000 steps)')
+  })
+
+  test.each([
+    '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\\.wavi@',
+    '^.{1,200}@alice$',
+    '(\\d{1,3}\\.){3}\\d{1,3}',
+    'x{,5}',
+    'a{',
+    '[{9999}]',
+  ])('but not %s', (source) => {
+    expect(compilePattern(source)('nothing of it')).toBe(false)
+  })
+
   test(`over ${limits.patternLength} characters`, () => {
     expect(compilePattern('a'.repeat(limits.patternLength))('a')).toBe(false)
     expect(refusal(() => compilePattern('a'.repeat(limits.patternLength + 1)))).toEqual({
