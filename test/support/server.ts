@@ -184,8 +184,12 @@ function overheard(target: TestServer, peer: AtSign, proven: (client: Client) =>
     }
     client.stream.off('data', forward)
     relay.removeAllListeners()
-    relay.resume()
-    relay.end()
+    // What it asks for then is answered here: a session that ends without an answer would count as a failure.
+    relay.write(chunk)
+    relay.once('data', () => {
+      relay.end('error:AT0015-Exception: not here\n@')
+      relay.resume()
+    })
     void client.take(/^.*$/s).then(() => proven(client))
   }
   client.stream.on('data', forward)
