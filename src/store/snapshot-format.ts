@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { AtSign } from '../core/at-sign.ts'
+import { createByteReader } from '../core/byte-reader.ts'
 import { limits } from '../core/limits.ts'
 import { StoreRefusal } from './refusal.ts'
 
@@ -125,54 +126,29 @@ function readRows(block: Buffer): SnapshotRow[] {
   return rows
 }
 
-/** Hands out exact numbers of bytes of a stream; holds what was asked for and one chunk more at most. */
+/** Takes bytes and keeps their sum. */
 function createIntake(chunks: AsyncIterable<Uint8Array>) {
-  const source = chunks[Symbol.asyncIterator]()
+  const reader = createByteReader(chunks)
   const hash = createHash('sha256')
-  let held: Buffer[] = []
-  let size = 0
 
-  async function more(): Promise<boolean> {
-    const { value, done } = await source.next()
-    if (done === true) return false
-    held.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength))
-    size += value.byteLength
-    return true
-  }
-
-  function split(bytes: number): Buffer {
-    const whole = held.length === 1 && held[0] !== undefined ? held[0] : Buffer.concat(held)
-    held = [whole.subarray(bytes)]
-    size -= bytes
-    return whole.subarray(0, bytes)
-  }
-
-  async function take(bytes: number, isHashed = true): Promise<Buffer> {
-    while (size < bytes) if (!(await more())) throw cut()
-    const taken = split(bytes)
-    if (isHashed) hash.update(taken)
+  async function take(bytes: number): Promise<Buffer> {
+    const taken = await reader.take(bytes)
+    if (taken.length < bytes) throw cut()
+    hash.update(taken)
     return taken
   }
 
   return {
     take,
     takeNumber: async () => (await take(4)).readUInt32BE(0),
-    /** Up to and without an LF. */
     async takeLine(longest: number): Promise<string> {
-      const line: number[] = []
-      for (;;) {
-        const [byte = 0] = await take(1)
-        if (byte === 0x0a) return Buffer.from(line).toString('utf8')
-        line.push(byte)
-        if (line.length > longest) throw altered()
-      }
+      const line = await reader.takeLine(longest)
+      if (line.at(-1) !== 0x0a) throw line.length < longest ? cut() : altered()
+      hash.update(line)
+      return line.toString('utf8', 0, line.length - 1)
     },
     digest: () => hash.digest(),
-    async isAtEnd(): Promise<boolean> {
-      while (size === 0) if (!(await more())) return true
-      return false
-    },
-    close: async () => void (await source.return?.()),
+    reader,
   }
 }
 
@@ -193,9 +169,10 @@ export interface SnapshotReading {
 type Intake = ReturnType<typeof createIntake>
 
 async function takeHeader(intake: Intake): Promise<SnapshotHeader> {
-  const start = await intake.take(magic.length).catch(() => undefined)
-  if (start?.toString('latin1') !== magic) throw new StoreRefusal('foreign', 'it is not a snapshot made by atedge')
-  return readHeader(await intake.takeLine(limits.snapshotHeaderBytes))
+  const start = await intake.reader.peek(magic.length)
+  if (start.toString('latin1') !== magic) throw new StoreRefusal('foreign', 'it is not a snapshot made by atedge')
+  const line = await intake.takeLine(limits.snapshotHeaderBytes)
+  return readHeader(line.slice(magic.length))
 }
 
 async function takeEnd(intake: Intake, rows: number): Promise<SnapshotEnd> {
@@ -203,9 +180,11 @@ async function takeEnd(intake: Intake, rows: number): Promise<SnapshotEnd> {
   if (length > longestEnd) throw altered()
   const text = (await intake.take(length)).toString('utf8')
   const expected = intake.digest()
-  if (!expected.equals(await intake.take(digestBytes, false))) throw altered()
+  const sum = await intake.reader.take(digestBytes)
+  if (sum.length < digestBytes) throw cut()
+  if (!expected.equals(sum)) throw altered()
   const end = readEnd(text)
-  if (end.rows !== rows || !(await intake.isAtEnd())) throw altered()
+  if (end.rows !== rows || !(await intake.reader.isAtEnd())) throw altered()
   return end
 }
 
@@ -230,9 +209,9 @@ export async function readSnapshot(chunks: AsyncIterable<Uint8Array>): Promise<S
   }
 
   try {
-    return { header: await takeHeader(intake), blocks: blocks(), end: () => end, close: intake.close }
+    return { header: await takeHeader(intake), blocks: blocks(), end: () => end, close: intake.reader.close }
   } catch (error) {
-    await intake.close()
+    await intake.reader.close()
     throw error
   }
 }
