@@ -140,6 +140,14 @@ export const limits = {
   directoryEntries: 10_000,
   /** Entries of them with the same host, so that one device cannot take all names. */
   directoryEntriesPerHost: 100,
+  /** Files of a device in a backup: certificates, keys and settings are few. */
+  backupFiles: 256,
+  /** Bytes of one of them; what is larger is no setting. */
+  backupFileBytes: 1_048_576,
+  /** Bytes of all of them, which are held in memory. */
+  backupFilesBytes: 16_777_216,
+  /** Bytes of the list of files in a backup. */
+  backupManifestBytes: 262_144,
   /** Longest client pattern in characters. */
   patternLength: 512,
   /** Steps of a client pattern with its counted repetitions written out: each is tried at every character of every key. */
