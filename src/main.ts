@@ -2,12 +2,13 @@ import { homedir } from 'node:os'
 import { relative } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { runCli } from './cli/main.ts'
+import { createStreams } from './cli/streams.ts'
 
 const stopped = new Promise<void>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
 })
 // A reader that went away (`| head`) ends the output, not the program with a stack trace.
-process.stdout.on('error', () => process.exit(0))
+process.stdout.on('error', () => process.exit(process.exitCode ?? 0))
 
 const script = process.argv[1] ?? 'atedge'
 const program = script.endsWith('.mjs') ? `node ${relative(process.cwd(), script)}` : 'atedge'
@@ -20,6 +21,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stopped,
   onHangup: (task) => process.on('SIGHUP', task),
   readInput: () => text(process.stdin),
+  streams: createStreams(process),
   home: homedir(),
   program,
 })

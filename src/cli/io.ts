@@ -1,3 +1,5 @@
+import type { Streams } from './streams.ts'
+
 /** What a command may touch of the process it runs in; tests hand in their own. */
 export interface Io {
   out(text: string): void
@@ -12,6 +14,7 @@ export interface Io {
   onHangup?(task: () => void): void
   /** All of standard input as text, for secrets that must not stand on a command line. */
   readInput(): Promise<string>
+  readonly streams: Streams
   readonly home: string
   /** How this program was called, for commands to copy: `node dist/atedge.mjs`. */
   readonly program: string

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { StoreRefusal } from '../store/refusal.ts'
 import { version } from '../version.ts'
+import { addBackupCommand } from './backup.ts'
 import { addConfigCommand } from './config.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDeviceCommands } from './device.ts'
@@ -35,6 +36,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     .version(version)
     .showHelpAfterError('(see --help)')
   addDeviceCommands(program, io)
+  addBackupCommand(program, io)
   addConfigCommand(program, io)
   addNetworkCommand(program, io)
   addDemoCommand(program, io)

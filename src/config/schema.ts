@@ -47,6 +47,7 @@ export const defaults = (hostname: string) => ({
   },
   health: { enabled: true, interval: '1m', topic: 'atedge/host', recipients: ['self'] },
   snapshots: { enabled: true, interval: '1d', keep: 3 },
+  backup: { recipient: undefined, passphraseFile: undefined },
   control: { path: undefined },
   log: { level: 'info' },
 })
@@ -59,6 +60,7 @@ export const filePaths: readonly string[] = [
   'certificates.ca',
   'bridge.keys',
   'bridge.broker.passwordFile',
+  'backup.passphraseFile',
   'control.path',
   'directory.redis.passwordFile',
   'directory.redis.ca',
@@ -189,6 +191,7 @@ export const settings = is.section({
     interval: is.duration(' from 5m to 365d', 300_000, 31_536_000_000),
     keep: is.count('a number of snapshots', 1, 100),
   }),
+  backup: is.section({ recipient: optional(is.atSign), passphraseFile: optional(file) }),
   control: is.section({ path: optional(file) }),
   log: is.section({ level: is.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent') }),
 })
@@ -251,7 +254,7 @@ function impossibleProxies({ directory, rootServer }: Pick<Settings, 'directory'
 }
 
 /** Combinations of settings that cannot work, found before anything starts. */
-export function impossible({ certificates, bridge, directory, rootServer }: Settings): Finding[] {
+export function impossible({ certificates, bridge, directory, rootServer, backup }: Settings): Finding[] {
   const findings: Finding[] = []
   const refuse = (path: string, message: string) => findings.push({ path: path.split('.'), message })
   if (certificates.chain !== undefined && certificates.key === undefined) {
@@ -270,6 +273,9 @@ export function impossible({ certificates, bridge, directory, rootServer }: Sett
   findings.push(...impossibleDirectory(directory), ...impossibleProxies({ directory, rootServer }))
   if (bridge.enabled && !isLoopback(host) && username === undefined) {
     refuse('bridge.broker.host', 'expected 127.0.0.1, ::1 or localhost, unless username and passwordFile are set too')
+  }
+  if (backup.recipient !== undefined && backup.passphraseFile !== undefined) {
+    refuse('backup.passphraseFile', 'expected either backup.recipient or this, not both')
   }
   return findings
 }

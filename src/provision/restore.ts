@@ -28,9 +28,6 @@ export interface PlacedRestore extends Restored {
   readonly setAside?: string
 }
 
-/** What a file system of its own holds though it is empty. */
-const isContent = (name: string): boolean => name !== 'lost+found'
-
 interface Place {
   /** The folder, links resolved. */
   readonly path: string
@@ -65,7 +62,7 @@ async function lookAt(folder: string): Promise<Place> {
       `${path} is a file system of its own and cannot be replaced: restore into a folder inside it (--data)`,
     )
   }
-  const isEmpty = !(await readdir(path)).some(isContent)
+  const isEmpty = (await readdir(path)).length === 0
   return { path, isEmpty, owner: { uid, gid } }
 }
 

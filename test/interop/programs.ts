@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { freePorts } from '../../scripts/bench/world.ts'
 import { runCli } from '../../src/cli/main.ts'
+import { streamsOf } from '../support/cli.ts'
 
 // Programs that a suite runs beside itself. Nothing here waits for a clock: lines and ends of programs are the only events.
 
@@ -150,7 +151,13 @@ export async function startNetwork(atSigns: readonly string[], ...flags: string[
     const err = (text: string): void => {
       said += text
     }
-    const terminal = { isTerminal: false, columns: () => 80, readInput: async () => '', program: 'atedge' }
+    const terminal = {
+      isTerminal: false,
+      columns: () => 80,
+      readInput: async () => '',
+      streams: streamsOf(''),
+      program: 'atedge',
+    }
     const status = await runCli([...args, '-n', folder], { ...terminal, out, err, stopped, home })
     if (status !== 0) throw new Error(`atedge ${args.join(' ')} ended (${status}): ${said}`)
   }

@@ -18,6 +18,7 @@ import { type AtKeys, readKeysFile } from '../../src/crypto/keys-file.ts'
 import { createResolver } from '../../src/directory/resolver.ts'
 import { activate } from '../../src/provision/activation.ts'
 import { ensureAuthority, ensureCertificate } from '../../src/provision/files.ts'
+import { streamsOf } from '../support/cli.ts'
 
 const version = 'test'
 const key = 'temperature.kitchen.sensors@device'
@@ -181,6 +182,7 @@ async function atedge(args: string[], input = ''): Promise<string> {
     columns: () => 80,
     stopped: new Promise(() => {}),
     readInput: async () => input,
+    streams: streamsOf(input),
     home: tmpdir(),
     program: 'atedge',
   })

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { runCli } from '../../src/cli/main.ts'
+import type { Streams } from '../../src/cli/streams.ts'
 
 /** What a command line gave. */
 export interface CliResult {
@@ -9,10 +10,26 @@ export interface CliResult {
   readonly err: string
 }
 
+/** Streams of a command without a terminal. */
+export const streamsOf = (input: string | Uint8Array, write: (bytes: Uint8Array) => void = () => {}): Streams => ({
+  input: (async function* () {
+    yield Buffer.from(input)
+  })(),
+  inputIsTerminal: false,
+  errIsTerminal: false,
+  write: async (bytes) => write(bytes),
+  ask: () => Promise.reject(new Error('there is no terminal')),
+})
+
 /** Runs a command line inside the test, as `src/main.ts` would. */
 export async function cli(
   args: readonly string[],
-  options: { input?: string; stopped?: Promise<void>; onOut?: (text: string) => void } = {},
+  options: {
+    input?: string
+    stopped?: Promise<void>
+    onOut?: (text: string) => void
+    streams?: Partial<Streams>
+  } = {},
 ): Promise<CliResult> {
   const out: string[] = []
   const err: string[] = []
@@ -26,6 +43,7 @@ export async function cli(
     columns: () => 80,
     stopped: options.stopped ?? new Promise(() => {}),
     readInput: async () => options.input ?? '',
+    streams: { ...streamsOf(options.input ?? ''), ...options.streams },
     home: tmpdir(),
     program: 'atedge',
   })

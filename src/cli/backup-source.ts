@@ -1,0 +1,83 @@
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import type { Config } from '../config/load.ts'
+import { systemClock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+import { StoreRefusal } from '../store/refusal.ts'
+import { openStore } from '../store/store.ts'
+import { ControlError, callControl, type Progress } from './control.ts'
+import { ExitError, type Io } from './io.ts'
+
+type OnProgress = (progress: Progress) => void
+
+async function isRunning(path: string): Promise<boolean> {
+  try {
+    await callControl(path, 'status')
+    return true
+  } catch (error) {
+    if (error instanceof ControlError && error.code === 'unreachable') return false
+    throw error
+  }
+}
+
+/** The store of a running device, which pushes; a reader that stops hangs up. */
+async function* fromRunning(path: string, onProgress: OnProgress): AsyncGenerator<Uint8Array> {
+  const pipe = new PassThrough()
+  const left = new AbortController()
+  const onData = (bytes: Uint8Array): Promise<void> | void => {
+    if (pipe.write(bytes)) return
+    return new Promise((resolve) => void pipe.once('drain', resolve).once('close', resolve))
+  }
+  const pushed = callControl(path, 'backup', {}, { onProgress, onData, signal: left.signal }).then(
+    () => void pipe.end(),
+    (error: Error) => void pipe.destroy(error),
+  )
+  try {
+    yield* pipe
+  } finally {
+    left.abort(new Error('nobody reads the backup any more'))
+    pipe.destroy()
+    await pushed
+  }
+}
+
+/** The store of a device that does not run; it is locked as long as it is read. */
+async function* fromStopped(config: Config, io: Io, onProgress: OnProgress): AsyncGenerator<Uint8Array> {
+  const directory = join(config.dataDir, 'store')
+  const log: Log = (level, message) => {
+    if (level === 'warn' || level === 'error') io.err(`atedge: ${message}\n`)
+  }
+  const store = await openStore({ directory, atSign: config.atSign, clock: systemClock, log }).catch(
+    (error: unknown) => {
+      if (!(error instanceof StoreRefusal) || error.reason !== 'locked') throw error
+      throw new ExitError(1, `a device runs on ${config.dataDir}, but does not answer on ${config.control.path}`)
+    },
+  )
+  try {
+    const total = await store.size()
+    let done = 0
+    for await (const chunk of store.snapshot()) {
+      yield chunk
+      done += chunk.byteLength
+      onProgress({ done: Math.min(done, total), total, step: 'reading the store' })
+    }
+  } finally {
+    await store.close()
+  }
+}
+
+/**
+ * A snapshot of the device on this machine: through its control socket when it runs, else from its files.
+ * @throws ExitError when there is no store; ControlError when this user may not use the socket
+ */
+export async function readStore(config: Config, io: Io, onProgress: OnProgress): Promise<AsyncIterable<Uint8Array>> {
+  if (await isRunning(config.control.path)) return fromRunning(config.control.path, onProgress)
+  // Opening would make one.
+  await access(join(config.dataDir, 'store', 'store.json')).catch((cause: NodeJS.ErrnoException) => {
+    const reason =
+      cause.code === 'ENOENT' ? 'is -c the right configuration?' : 'run it as root (sudo), or as the device does'
+    throw new ExitError(1, `there is no store in ${config.dataDir} that can be read (${cause.code}): ${reason}`)
+  })
+  return fromStopped(config, io, onProgress)
+}
