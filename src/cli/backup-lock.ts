@@ -31,9 +31,8 @@ async function readPublicKey(path: string): Promise<string> {
 }
 
 /** The public key that an atSign shows to everybody. */
-async function lookUpKey(atSign: AtSign, { localDirectory }: Config, options: LockOptions, io: Io): Promise<string> {
-  const directory = localDirectory.enabled ? { rootServer: `localhost:${localDirectory.port}` } : {}
-  const target = await findTarget({ config: options.config, ...directory }, io)
+async function lookUpKey(atSign: AtSign, options: LockOptions, io: Io): Promise<string> {
+  const target = await findTarget({ config: options.config }, io)
   try {
     const link = openLink(await target.connectTo(atSign), { clock: systemClock })
     try {
@@ -55,17 +54,11 @@ async function lookUpKey(atSign: AtSign, { localDirectory }: Config, options: Lo
   }
 }
 
-async function lockForRecipient(
-  key: Buffer,
-  name: string,
-  config: Config,
-  options: LockOptions,
-  io: Io,
-): Promise<BackupLock> {
+async function lockForRecipient(key: Buffer, name: string, options: LockOptions, io: Io): Promise<BackupLock> {
   const atSign = parseAtSign(name)
   const { recipientKey } = options
   const publicKey =
-    recipientKey === undefined ? await lookUpKey(atSign, config, options, io) : await readPublicKey(recipientKey)
+    recipientKey === undefined ? await lookUpKey(atSign, options, io) : await readPublicKey(recipientKey)
   const lock = lockToAtSign(key, atSign, publicKey)
   io.err(`Locked to ${atSign}, whose key has the fingerprint ${fingerprintOf(publicKey)}\n`)
   return lock
@@ -83,10 +76,10 @@ export async function lockOf(key: Buffer, config: Config, options: LockOptions, 
   if (recipientKey !== undefined && recipient === undefined) {
     throw new ExitError(2, 'say whose key it is: --recipient @alice beside --recipient-key')
   }
-  if (recipient !== undefined) return lockForRecipient(key, recipient, config, options, io)
+  if (recipient !== undefined) return lockForRecipient(key, recipient, options, io)
   if (passphraseFile !== undefined) return lockByPassphrase(key, await newPassphrase(passphraseFile, io))
   const { backup } = config
-  if (backup.recipient !== undefined) return lockForRecipient(key, backup.recipient, config, options, io)
+  if (backup.recipient !== undefined) return lockForRecipient(key, backup.recipient, options, io)
   return lockByPassphrase(key, await newPassphrase(backup.passphraseFile, io))
 }
 

@@ -21,14 +21,23 @@ async function isRunning(path: string): Promise<boolean> {
   }
 }
 
+/** Resolves when the pipe takes more, or is gone. */
+const drained = (pipe: PassThrough): Promise<void> =>
+  new Promise((resolve) => {
+    const settle = (): void => {
+      pipe.off('drain', settle)
+      pipe.off('close', settle)
+      resolve()
+    }
+    pipe.on('drain', settle)
+    pipe.on('close', settle)
+  })
+
 /** The store of a running device, which pushes; a reader that stops hangs up. */
 async function* fromRunning(path: string, onProgress: OnProgress): AsyncGenerator<Uint8Array> {
   const pipe = new PassThrough()
   const left = new AbortController()
-  const onData = (bytes: Uint8Array): Promise<void> | void => {
-    if (pipe.write(bytes)) return
-    return new Promise((resolve) => void pipe.once('drain', resolve).once('close', resolve))
-  }
+  const onData = (bytes: Uint8Array): Promise<void> | undefined => (pipe.write(bytes) ? undefined : drained(pipe))
   const pushed = callControl(path, 'backup', {}, { onProgress, onData, signal: left.signal }).then(
     () => void pipe.end(),
     (error: Error) => void pipe.destroy(error),

@@ -1,9 +1,10 @@
 import { chown, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { isInUse } from '../store/in-use.ts'
 import { formatVersion } from '../store/layout.ts'
+import { StoreRefusal } from '../store/refusal.ts'
 import { type Restored, restoreSnapshot, syncFolder } from '../store/snapshot.ts'
 import { openStore } from '../store/store.ts'
 import type { DeviceFile } from './backup-content.ts'
@@ -50,7 +51,7 @@ async function lookAt(folder: string): Promise<Place> {
   if (!(await exists(asked))) {
     await mkdir(dirname(asked), { recursive: true, mode: 0o755 })
     return {
-      path: join(await realpath(dirname(asked)), asked.slice(dirname(asked).length)),
+      path: join(await realpath(dirname(asked)), basename(asked)),
       isEmpty: true,
       owner: undefined,
     }
@@ -80,7 +81,9 @@ async function prepare({ folder, force }: RestoreTarget, store: (path: string) =
   if (await exists(asideOf(place))) {
     throw new Error(`${asideOf(place)} is still there from an earlier restore: remove it first`)
   }
-  if (await isInUse(store(place.path))) throw new Error(`a device is running on ${place.path}: stop it first`)
+  if (await isInUse(store(place.path))) {
+    throw new StoreRefusal('locked', `a device is running on ${place.path}: stop it first`)
+  }
   return place
 }
 

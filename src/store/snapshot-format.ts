@@ -37,7 +37,8 @@ export interface SnapshotEnd {
 /** One row: full key, and the value as stored. */
 export type SnapshotRow = readonly [key: string, value: Uint8Array]
 
-const magic = 'atedge snapshot '
+/** First bytes of every snapshot. */
+export const snapshotMagic = 'atedge snapshot '
 const digestBytes = 32
 const longestEnd = 256
 
@@ -66,7 +67,7 @@ export function createSnapshotEncoder(header: SnapshotHeader): {
   const json = JSON.stringify(header)
   const sum = crc32(`${snapshotVersion} ${json}`).toString(16).padStart(8, '0')
   return {
-    head: hashed(Buffer.from(`${magic}${snapshotVersion} ${sum} ${json}\n`)),
+    head: hashed(Buffer.from(`${snapshotMagic}${snapshotVersion} ${sum} ${json}\n`)),
     block(rows) {
       const parts = rows.flatMap(([key, value]) => {
         const name = Buffer.from(key)
@@ -169,10 +170,11 @@ export interface SnapshotReading {
 type Intake = ReturnType<typeof createIntake>
 
 async function takeHeader(intake: Intake): Promise<SnapshotHeader> {
-  const start = await intake.reader.peek(magic.length)
-  if (start.toString('latin1') !== magic) throw new StoreRefusal('foreign', 'it is not a snapshot made by atedge')
+  const start = await intake.reader.peek(snapshotMagic.length)
+  if (start.toString('latin1') !== snapshotMagic)
+    throw new StoreRefusal('foreign', 'it is not a snapshot made by atedge')
   const line = await intake.takeLine(limits.snapshotHeaderBytes)
-  return readHeader(line.slice(magic.length))
+  return readHeader(line.slice(snapshotMagic.length))
 }
 
 async function takeEnd(intake: Intake, rows: number): Promise<SnapshotEnd> {

@@ -66,6 +66,7 @@ describe('a configuration', () => {
       },
       health: { enabled: true, interval: 60_000, topic: 'atedge/host', recipients: ['self'] },
       snapshots: { enabled: true, interval: 86_400_000, keep: 3 },
+      backup: {},
       control: { path: '/var/lib/atedge/control/control.sock' },
       log: { level: 'info' },
       underSystemd: false,

@@ -29,6 +29,7 @@ export async function cli(
     stopped?: Promise<void>
     onOut?: (text: string) => void
     streams?: Partial<Streams>
+    isTerminal?: boolean
   } = {},
 ): Promise<CliResult> {
   const out: string[] = []
@@ -39,7 +40,7 @@ export async function cli(
       options.onOut?.(text)
     },
     err: (text) => void err.push(text),
-    isTerminal: false,
+    isTerminal: options.isTerminal ?? false,
     columns: () => 80,
     stopped: options.stopped ?? new Promise(() => {}),
     readInput: async () => options.input ?? '',
