@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import { promisify } from 'node:util'
 import type { AtSign } from '../../src/core/at-sign.ts'
 import { readKeysFile } from '../../src/crypto/keys-file.ts'
 import { dial, type Target } from './load.ts'
@@ -33,11 +34,15 @@ export function ask(socket: TLSSocket, line: string): Promise<string> {
   })
 }
 
+/** On a thread of its own: clients are many machines, and their signatures are not what is measured. */
+const signAside = promisify(sign)
+
 /** Connects and logs in with the keys of the owner. */
 export async function logIn(target: Target, { atSign, pkamKey }: Owner): Promise<TLSSocket> {
   const socket = await dial(target)
   const challenge = await ask(socket, `from:${atSign}`)
-  await ask(socket, `pkam:${sign('sha256', Buffer.from(challenge), pkamKey).toString('base64')}`)
+  const signature = await signAside('sha256', Buffer.from(challenge), pkamKey)
+  await ask(socket, `pkam:${signature.toString('base64')}`)
   return socket
 }
 
