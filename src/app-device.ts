@@ -175,6 +175,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
       notificationMs: config.notification.expiry,
       durability: config.storage.durability,
       intervalMs: config.storage.interval,
+      scrubPerDay: config.storage.scrub * 1_048_576,
       serverCertificate: certificate.current,
     })
     const listening = await listenFor(server, { ...config.listen, ...context, log })

@@ -30,6 +30,7 @@ import { ensureSigningKeys } from './services/signing-keys.ts'
 import type { SnapshotSource } from './services/snapshots.ts'
 import { createStats, summarize } from './services/stats.ts'
 import { startSweep } from './services/sweep.ts'
+import { startUpkeep } from './services/upkeep.ts'
 import { createVisits } from './services/visits.ts'
 import { openStore, type StoreSeams } from './store/store.ts'
 import { cramSecretName } from './verbs/cram.ts'
@@ -57,6 +58,8 @@ export interface AtServerOptions {
   readonly durability?: Durability
   /** How long changes in `interval` mode may be acknowledged before they are on flash, in milliseconds. */
   readonly intervalMs?: number
+  /** Bytes that the check of everything stored may read in a day; 0 turns it off. */
+  readonly scrubPerDay?: number
   readonly serverCertificate?: Ports['serverCertificate']
   /** How many connections there may be; `limits.ts` where it says nothing. */
   readonly places?: Partial<PlaceLimits>
@@ -204,6 +207,10 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   })
   const stopSweep = startSweep({ store, clock, log })
   const stopRefresh = startRefresh({ clock, log, store, remote, random })
+  const stopUpkeep = startUpkeep({
+    ...{ self, store, clock, log, scrubPerDay: options.scrubPerDay ?? limits.scrubPerDayBytes },
+    received: (notification) => feed.received(notification),
+  })
   await outgoing.start()
 
   const activated = async (): Promise<boolean> => (await store.enrollments.get(primaryEnrollment)) !== undefined
@@ -241,6 +248,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
       outgoing.close()
       stopSweep()
       stopRefresh()
+      stopUpkeep()
       http.close()
       await server.close()
       feed.close()

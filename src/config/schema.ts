@@ -37,7 +37,7 @@ export const defaults = (hostname: string) => ({
   },
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
   notification: { autoNotify: true, expiry: '15m' },
-  storage: { durability: 'group', interval: '2s' },
+  storage: { durability: 'group', interval: '2s', scrub: 256 },
   bridge: {
     enabled: true,
     keys: undefined,
@@ -164,6 +164,7 @@ export const settings = is.section({
   storage: is.section({
     durability,
     interval: is.duration(' from 100ms to 1h', 100, 3_600_000),
+    scrub: is.count('MiB to check in a day, 0 for none', 0, 1_048_576),
   }),
   bridge: is.section({
     enabled: is.flag,

@@ -41,6 +41,8 @@ export interface StoreHealth {
   readonly readOnly?: string
   /** Undefined when nothing was lost. */
   readonly report?: LossReport
+  /** Rows that were put right from what others say about them. */
+  readonly healed: number
   /** Damaged values kept for inspection. */
   readonly quarantined: number
   readonly scrub: ScrubProgress

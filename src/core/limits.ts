@@ -134,6 +134,16 @@ export const limits = {
   restoreCommitGap: 1_000_000_000_000,
   /** Findings of damage that a report names one by one. */
   reportedFindings: 100,
+  /** Damaged values whose bytes are kept; the first are worth most. */
+  quarantined: 256,
+  /** Bytes kept of each. */
+  quarantinedBytes: 4_096,
+  /** Bytes read in one go by the check of everything stored: a few milliseconds of work. */
+  scrubBytes: 65_536,
+  /** Bytes of it in a day: a database of 1 GB is gone through in four days. Reading does not wear flash. */
+  scrubPerDayBytes: 268_435_456,
+  /** Bytes of it at a start that met damage: a second of work. */
+  scrubAtOpenBytes: 33_554_432,
   /** Findings of damage that are told apart and logged; a dying card brings them by the thousand. */
   findings: 1_000,
   /** Entries of an atDirectory that were registered or added; a whole file of them is written at each change. */

@@ -137,6 +137,12 @@ export interface Store {
   sweep(now: number): Promise<number>
   /** Milliseconds since the epoch of the next expiry, undefined when nothing expires. */
   nextExpiry(): Promise<number | undefined>
+  /**
+   * Checks roughly so many bytes of what is stored, on from where it stopped, also before a restart: checksums, and whether
+   * records, commit entries, notifications and indexes agree. What can be put right is; what is lost stands in `health`.
+   * @returns the bytes that were read; fewer at the end, from where it begins again
+   */
+  scrub(bytes: number): Promise<number>
   /** How it is: opened how, what was lost since, how far it was checked. */
   health(): StoreHealth
   /** Bytes of the database directory. */

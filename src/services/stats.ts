@@ -1,6 +1,7 @@
 import type { Identity } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import { replyTime } from '../core/clock.ts'
+import type { StoreHealth } from '../core/health.ts'
 import type { Pattern } from '../core/pattern.ts'
 import type { Notifications, Store } from '../core/storage.ts'
 import { isSynced, syncsAll } from '../core/sync.ts'
@@ -65,6 +66,11 @@ async function latestEntries(store: Store, who: Identity, pattern: Pattern | und
   return JSON.stringify(entries)
 }
 
+/** How much of the store is lost or damaged. */
+const damage = ({ state, report, healed, quarantined }: StoreHealth): Record<string, unknown> => ({
+  ...{ state, found: report?.found ?? 0, healed, quarantined },
+})
+
 const timeText = (ms: number | undefined): string => (ms === undefined ? 'Not Available' : replyTime(ms))
 
 /** LevelDB compacts by itself, so the runs that clients may ask about never were (page 07, section 11). */
@@ -118,6 +124,8 @@ export function createStats(sources: {
     15: ['LatestCommitEntryOfEachKey', (who, pattern) => latestEntries(store, who, pattern)],
     16: ['activeInboundConnectionsSummary', () => summarize(inbound())],
     17: ['activeInboundConnectionsDetailed', () => detailed(inbound(), self)],
+    // Beyond those of the pages, so only for who asks for it by its number.
+    18: ['damage', () => damage(store.health())],
   }
   return async (id, who, pattern) => {
     const reader = readers[id]

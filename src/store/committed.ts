@@ -25,6 +25,10 @@ export interface Committed {
   rows<Row>(table: Table<Row>, range?: Rows): AsyncGenerator<readonly [key: string, row: Row]>
   /** A row for which damage is the same as absence. It is reported all the same. */
   tryGet<Row>(table: Table<Row>, key: string, snapshot?: Snapshot): Row | undefined
+  /** A row as the database has it; undefined when it is damaged, which is reported. */
+  peek<Row>(table: Table<Row>, key: string): Row | undefined
+  /** The row in some bytes; undefined when they are damaged, which is reported. */
+  decode<Row>(table: Table<Row>, key: string, stored: Uint8Array): Row | undefined
   /** Numbers of `tables.memory`, by key. */
   readonly memory: ReadonlyMap<string, number>
   /** Takes over what a batch has written. */
@@ -127,6 +131,13 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     return read(table, key, snapshot)
   }
 
+  /** Without a look into the log, and without a place among the hot records. */
+  function hotOrRead<Row>(table: Table<Row>, key: string, snapshot?: Snapshot): Row | undefined {
+    const which: Table<unknown> = table
+    if (which !== tables.records || snapshot !== undefined) return get(table, key, snapshot)
+    return (cache.get(key)?.value as Row | undefined) ?? read(table, key)
+  }
+
   /** Damage, once reported, counts as absence; a closed store does not. */
   function tolerant<T>(task: () => T): T | undefined {
     try {
@@ -168,7 +179,10 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
       newestEntry = fromSortable(key.slice(tables.commits.prefix.length))
     }
     // Each entry is written together with its mark.
-    if (newestEntry > mark) forgetful = true
+    if (newestEntry > mark) {
+      forgetful = true
+      losses.found({ what: tables.meta.noun, key: commitKey, cause: 'it is lower than the newest commit id' })
+    }
     return Math.max(mark, newestEntry)
   }
 
@@ -193,8 +207,10 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
 
   return {
     get,
-    tryGet: (table, key, snapshot) => tolerant(() => get(table, key, snapshot)),
+    tryGet: (table, key, snapshot) => tolerant(() => hotOrRead(table, key, snapshot)),
+    peek: (table, key) => tolerant(() => read(table, key)),
     rows,
+    decode: (table, key, stored) => tolerant(() => decode(table, key, stored)),
     memory,
     promote(cells) {
       for (const { table, key, row } of cells) {

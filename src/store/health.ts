@@ -8,6 +8,10 @@ import { tables } from './layout.ts'
 export interface Losses {
   /** Something is gone; each is logged and counted once. */
   found(finding: Finding): void
+  /** Something was put right from what else is known. */
+  healed(): void
+  /** How often. */
+  healings(): number
   /** What the start did about it, as a sentence. */
   step(sentence: string): void
   /** Changes after this time may be missing without being named. */
@@ -38,6 +42,7 @@ export function createLosses(clock: Clock, log: Log): Losses {
   const findings: Finding[] = []
   const steps: string[] = []
   let found = 0
+  let healings = 0
   let at: number | undefined
   let since: number | undefined
   let state: StoreState = 'sound'
@@ -53,6 +58,10 @@ export function createLosses(clock: Clock, log: Log): Losses {
       if (findings.length < limits.reportedFindings) findings.push(clean)
       if (found <= limits.findings) log('error', `${finding.what} ${clean.key} is damaged`, { cause: finding.cause })
     },
+    healed() {
+      healings += 1
+    },
+    healings: () => healings,
     step(sentence) {
       at ??= clock.now()
       steps.push(sentence)

@@ -101,6 +101,10 @@ export const tables = {
   access: plain<number>('access', 'access counter'),
   /** Ids that no entry will ever have, by the sortable first one: the last one (see commits.ts). */
   gaps: plain<number>('gaps', 'gap in the commit ids'),
+  /** Bytes of damaged values (base64), by the full key under which they lay. */
+  quarantine: plain<{ readonly at: number; readonly bytes: string }>('quarantine', 'damaged value'),
+  /** Places where long work goes on after a restart, by its name. */
+  notes: plain<string>('notes', 'note'),
   identity: plain<Identity>('identity', 'identity'),
   /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told, and `floorKey`. */
   meta: plain<number>('meta', 'number'),

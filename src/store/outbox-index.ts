@@ -26,3 +26,11 @@ export function leaveOutbox(draft: Draft, key: string): void {
   draft.remove(tables.outbox, key)
   count(draft, fromOutboxKey(key).recipient, -1)
 }
+
+/** Puts an entry back that damage has taken out of its outbox. */
+export function rejoinOutbox(draft: Draft, key: string, id: string): void {
+  const { recipient, place } = fromOutboxKey(key)
+  draft.put(tables.memory, queueKey, Math.max(place, draft.get(tables.memory, queueKey) ?? 0))
+  draft.put(tables.outbox, key, id)
+  count(draft, recipient, 1)
+}

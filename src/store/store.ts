@@ -14,8 +14,10 @@ import { type Migration, migrations } from './migrations.ts'
 import { createNotifications } from './notifications.ts'
 import { openOwn } from './open.ts'
 import { createOutbox } from './outbox.ts'
+import { openQuarantine } from './quarantine.ts'
 import { createRecords } from './records.ts'
 import { hasCode } from './refusal.ts'
+import { createScrub } from './scrub.ts'
 import { writeSnapshot } from './snapshot.ts'
 import { nextExpiry, sweep } from './sweep.ts'
 import { createTimeKeeper } from './time.ts'
@@ -96,7 +98,8 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   }
   const { database, starts, forgetful } = await openOwn(opening)
   const cacheBytes = options.cacheBytes ?? defaultCacheBytes
-  const committed = createCommitted({ database, losses, cacheBytes, forgetful })
+  const quarantine = await openQuarantine(database, clock)
+  const committed = createCommitted({ database, losses, cacheBytes, forgetful, onDamage: quarantine.take })
   const load = async (): Promise<void> => {
     await committed.load()
     const gap = await closeGap(database, committed)
@@ -137,6 +140,9 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       time.last(draft)
     },
   })
+  const scrub = createScrub({ database, committed, writer, losses })
+  // What the ladder met is named before anybody asks for it.
+  if (losses.report() !== undefined) await scrub.begin(limits.scrubAtOpenBytes)
   return {
     clock,
     records: createRecords(database, committed),
@@ -156,17 +162,24 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     size: () => database.size(),
     changes: () => changes,
     snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
+    async scrub(bytes) {
+      const read = await scrub.step(bytes)
+      await quarantine.flush(writer)
+      return read
+    },
     health() {
       const [readOnly, report] = [database.readOnly(), losses.report()]
       return {
         state: losses.state(),
         ...(readOnly === undefined ? {} : { readOnly }),
         ...(report === undefined ? {} : { report }),
-        quarantined: 0,
-        scrub: { rounds: 0, bytes: 0 },
+        healed: losses.healings(),
+        quarantined: quarantine.count(),
+        scrub: scrub.progress(),
       }
     },
     async close() {
+      await Promise.allSettled([scrub.note(), quarantine.flush(writer)])
       await writer.close()
       await database.close()
       await starts.end()

@@ -18,6 +18,8 @@ export interface Draft {
   get<Row>(table: Table<Row>, key: string): Row | undefined
   /** The same, with damage (reported) counted as absence: the row is about to be replaced. */
   tryGet<Row>(table: Table<Row>, key: string): Row | undefined
+  /** Whether a change of the row was staged before that is not on flash yet. */
+  isStaged(table: Table<unknown>, key: string): boolean
   put<Row>(table: Table<Row>, key: string, row: Row): void
   remove(table: Table<unknown>, key: string): void
   /** The change must be on flash before anybody hears of it, whatever its options say. */
@@ -110,6 +112,7 @@ function createDraft(committed: Committed, staged: Lookup, relaxed: boolean) {
       const cell = find(table, key)
       return cell === undefined ? committed.tryGet(table, key) : (cell.row as Row | undefined)
     },
+    isStaged: (table, key) => find(table, key) !== undefined,
     put: set,
     remove: (table, key) => set(table, key, undefined),
     mustSync() {

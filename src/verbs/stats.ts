@@ -3,7 +3,7 @@ import { type Part, seq } from '../wire/grammar.ts'
 import { dataSpaced } from '../wire/reply.ts'
 import { defineVerb } from './verb.ts'
 
-/** Every id there is (page 07, section 11). */
+/** Every id that plain `stats` lists (page 07, section 11). */
 const known = Array.from({ length: 17 }, (_, index) => index + 1)
 /** Metrics that a pattern narrows down. */
 const filtered = new Set([3, 15])
