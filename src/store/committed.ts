@@ -175,8 +175,14 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
   async function loadCommit(): Promise<number> {
     const mark = tolerant(() => read(tables.meta, commitKey)) ?? -1
     let newestEntry = -1
-    for await (const key of database.keys({ prefix: tables.commits.prefix, reverse: true, limit: 1 })) {
-      newestEntry = fromSortable(key.slice(tables.commits.prefix.length))
+    try {
+      for await (const key of database.keys({ prefix: tables.commits.prefix, reverse: true, limit: 1 })) {
+        newestEntry = fromSortable(key.slice(tables.commits.prefix.length))
+      }
+    } catch (error) {
+      if (!database.isOpen()) throw error
+      forgetful = true
+      report(tables.commits, 'the newest', reasonOf(error))
     }
     // Each entry is written together with its mark.
     if (newestEntry > mark) {

@@ -6,7 +6,7 @@ import { type Database, openDatabase, repairDatabase } from './database.ts'
 import { type Losses, named } from './health.ts'
 import { openReadOnly, whyUnwritable } from './read-only.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
-import { inspectLogs, isManifestDamaged, type Salvage } from './salvage.ts'
+import { flawOf, inspectLogs, type Salvage } from './salvage.ts'
 import { moveAside, setAside } from './set-aside.ts'
 import { restoreNewest } from './snapshot-files.ts'
 
@@ -167,7 +167,8 @@ async function openSalvaged(ladder: Ladder, path: string, salvage: Salvage): Pro
 
 async function openOrMend(ladder: Ladder, path: string): Promise<Climbed> {
   try {
-    if (await isManifestDamaged(path)) throw new Error('its MANIFEST is damaged')
+    const flaw = await flawOf(path)
+    if (flaw !== undefined) throw new Error(flaw)
     return { database: await plain(ladder, path), forgetful: false }
   } catch (cause) {
     if (cause instanceof StoreRefusal) throw cause

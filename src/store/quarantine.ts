@@ -18,7 +18,11 @@ export async function openQuarantine(database: Database, clock: Clock): Promise<
   const { prefix } = tables.quarantine
   const kept = new Set<string>()
   const taken = new Map<string, Uint8Array>()
-  for await (const key of database.keys({ prefix, limit: limits.quarantined })) kept.add(key.slice(prefix.length))
+  try {
+    for await (const key of database.keys({ prefix, limit: limits.quarantined })) kept.add(key.slice(prefix.length))
+  } catch {
+    // Damage here too; what can be read is known.
+  }
   return {
     take(full, bytes) {
       if (kept.has(full) || taken.has(full) || full.startsWith(prefix)) return

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Operation } from './database.ts'
 import { type LogRecord, readLog } from './log-file.ts'
@@ -95,9 +95,40 @@ export async function inspectLogs(path: string): Promise<Salvage | undefined> {
 }
 
 /** Whether a MANIFEST says less than was written to it: LevelDB would then delete the tables it does not name. */
-export async function isManifestDamaged(path: string): Promise<boolean> {
-  for (const name of (await readdir(path)).filter((one) => /^MANIFEST-\d+$/.test(one))) {
+async function isManifestDamaged(path: string, names: readonly string[]): Promise<boolean> {
+  for (const name of names.filter((one) => /^MANIFEST-\d+$/.test(one))) {
     for (const { state } of readLog(await readFile(join(path, name)))) if (state !== 'sound') return true
   }
   return false
+}
+
+/** The end of every table (doc/table_format.md of google/leveldb). */
+const tableFooterBytes = 48
+const tableMagic = 0xdb47_7524_8b80_fb57n
+
+async function isTable(path: string): Promise<boolean> {
+  const file = await open(path)
+  try {
+    const { size } = await file.stat()
+    if (size < tableFooterBytes) return false
+    const magic = Buffer.alloc(8)
+    await file.read(magic, 0, 8, size - 8)
+    return magic.readBigUInt64LE() === tableMagic
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * What is wrong with the files of a database that is not open, and what LevelDB would find out too late: an edit in the
+ * MANIFEST that is cut short, or a table that has no end.
+ * @returns undefined when nothing is, as far as a look at a few bytes tells
+ */
+export async function flawOf(path: string): Promise<string | undefined> {
+  const names = await readdir(path)
+  if (await isManifestDamaged(path, names)) return 'its MANIFEST is damaged'
+  for (const name of names.filter((one) => /\.(?:ldb|sst)$/.test(one))) {
+    if (!(await isTable(join(path, name)))) return `its table ${name} is cut short`
+  }
+  return undefined
 }

@@ -98,7 +98,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   }
   const { database, starts, forgetful } = await openOwn(opening)
   const cacheBytes = options.cacheBytes ?? defaultCacheBytes
-  const quarantine = await openQuarantine(database, clock)
+  const quarantine = await openQuarantine(database, options.clock)
   const committed = createCommitted({ database, losses, cacheBytes, forgetful, onDamage: quarantine.take })
   const load = async (): Promise<void> => {
     await committed.load()
@@ -179,8 +179,9 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       }
     },
     async close() {
-      await Promise.allSettled([scrub.note(), quarantine.flush(writer)])
+      const last = Promise.allSettled([scrub.note(), quarantine.flush(writer)])
       await writer.close()
+      await last
       await database.close()
       await starts.end()
       committed.forget()
