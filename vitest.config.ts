@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Needs other programs: `npm run test:interop`.
-    exclude: ['test/interop/**'],
+    // Need other programs: `npm run test:interop`, `npm run test:redis`.
+    exclude: ['test/interop/**', 'test/redis/**'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,

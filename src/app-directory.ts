@@ -8,14 +8,19 @@ import { AtError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { writeFileAtomically } from './crypto/private-file.ts'
 import { type ConversationOptions, serveDirectory } from './directory/conversation.ts'
+import { parseServer } from './directory/endpoint.ts'
 import { createEntries, type Entries, type EntryStore } from './directory/entries.ts'
 import { createFileStore, parseEntries } from './directory/file-store.ts'
 import { createForward } from './directory/forward.ts'
 import type { Dial } from './directory/locate.ts'
+import type { RedisSettings } from './directory/redis-connection.ts'
+import { createRedisStore } from './directory/redis-store.ts'
 import { createResolver, type Resolver } from './directory/resolver.ts'
 import { type Directory, startDirectory } from './directory/server.ts'
 import { createTable } from './directory/table.ts'
-import type { ServerContext } from './net/tls-context.ts'
+import { dialTls } from './net/dial.ts'
+import { dialTcp } from './net/dial-tcp.ts'
+import { clientContext, type ServerContext } from './net/tls-context.ts'
 import type { ControlCommands } from './server/control.ts'
 
 export interface LocalDirectoryOptions {
@@ -74,6 +79,41 @@ const textOf = (args: Readonly<Record<string, unknown>>, name: string): string =
   return value
 }
 
+const secretOf = async (path: string): Promise<string> => (await readFile(path, 'utf8')).trim()
+
+/** How long a start waits for Redis; without it the directory starts with what its configuration holds. */
+const redisMs = 3_000
+
+const redisDialMs = 2_000
+
+async function redisTls(caPath: string | undefined, clock: Clock): Promise<Dial> {
+  const ca = caPath === undefined ? undefined : await readFile(caPath, 'utf8')
+  const context = clientContext(ca === undefined ? {} : { ca: [ca] })
+  return (address) => dialTls({ ...address, context, clock, timeoutMs: redisDialMs })
+}
+
+async function redisStore({ config, clock, log, own = [] }: LocalDirectoryOptions): Promise<EntryStore> {
+  const { redis } = config.directory
+  const { passwordFile, ca } = redis
+  const settings: RedisSettings = {
+    ...{ primary: redis.primary, database: redis.database, username: redis.username },
+    servers: redis.servers.map((text) => parseServer(text, 6_379)),
+    sentinels: redis.sentinels.map((text) => parseServer(text, 26_379)),
+    password: passwordFile === undefined ? undefined : () => secretOf(passwordFile),
+    dial: redis.tls ? await redisTls(ca, clock) : (address) => dialTcp({ ...address, clock, timeoutMs: redisDialMs }),
+    clock,
+  }
+  const store = createRedisStore({ settings, log, own })
+  await new Promise<void>((resolve) => {
+    const cancel = clock.after(redisMs, resolve)
+    void store.ready.then(() => {
+      cancel()
+      resolve()
+    })
+  })
+  return store
+}
+
 /** Commands with which whoever runs the directory changes it. */
 const commandsOf = (entries: Entries): ControlCommands => ({
   'directory.list': async () => entries.list(),
@@ -96,7 +136,8 @@ export async function startLocalDirectory(options: LocalDirectoryOptions): Promi
   const { config, clock, log, context, dial, own = [] } = options
   const { host, port, registration, forward: addresses } = config.directory
   const fixed = createTable([...Object.entries(config.directory.entries), ...own])
-  const store = await fileStore(options)
+  const { servers, sentinels } = config.directory.redis
+  const store = await (servers.length + sentinels.length > 0 ? redisStore(options) : fileStore(options))
   const entries = createEntries({ fixed, store })
   const forward = addresses.length === 0 ? undefined : createForward({ addresses, dial, clock, log })
   const conversation: ConversationOptions = {

@@ -7,7 +7,21 @@ export interface Endpoint extends Address {
   readonly proxy: boolean
 }
 
-const shape = /^(proxy:)?(?:\[([0-9a-f:.%]{2,64})\]|([^\s:@/[\]]{1,253}))(?::(\d{1,5}))?$/i
+/**
+ * Reads `host`, `host:port` and `[IPv6 address]:port`.
+ * @throws AtError AT0022 for anything else
+ */
+export function parseServer(text: string, standard: number): Address {
+  const [, literal, name, digits] = shape.exec(text) ?? []
+  const host = literal ?? name
+  const port = digits === undefined ? standard : Number(digits)
+  if (host === undefined || port < 1 || port > 65_535) {
+    throw new AtError('AT0022', `"${text.slice(0, 64)}" is no address such as host:${standard} or [::1]:${standard}`)
+  }
+  return { host, port }
+}
+
+const shape = /^(?:\[([0-9a-f:.%]{2,64})\]|([^\s:@/[\]]{1,253}))(?::(\d{1,5}))?$/i
 /** Port of the public atDirectory. */
 const standardPort = 64
 
@@ -16,13 +30,8 @@ const standardPort = 64
  * @throws AtError AT0022 for anything else
  */
 export function parseEndpoint(text: string): Endpoint {
-  const [, proxy, literal, name, digits] = shape.exec(text) ?? []
-  const host = literal ?? name
-  const port = digits === undefined ? standardPort : Number(digits)
-  if (host === undefined || port < 1 || port > 65_535) {
-    throw new AtError('AT0022', `"${text.slice(0, 64)}" is no address of a directory such as host:64 or [::1]:64`)
-  }
-  return { host, port, proxy: proxy !== undefined }
+  const bare = text.replace(/^proxy:/i, '')
+  return { ...parseServer(bare, standardPort), proxy: bare !== text }
 }
 
 /** An address for people: IPv6 literals in brackets. */

@@ -282,7 +282,7 @@ describe('an address of a directory', () => {
   it.each(['', 'a b', 'host:0', 'host:65536', '::1', 'https://host', 'host:64:64', '@alice'])(
     '%j is refused',
     (text) => {
-      expect(() => parseEndpoint(text)).toThrow('is no address of a directory')
+      expect(() => parseEndpoint(text)).toThrow('is no address')
     },
   )
 
