@@ -60,6 +60,8 @@ export interface AtServerOptions {
   readonly intervalMs?: number
   /** Bytes that the check of everything stored may read in a day; 0 turns it off. */
   readonly scrubPerDay?: number
+  /** Room that one peer may take; that of `limits` unless told. */
+  readonly peerQuota?: Ports['peerQuota']
   readonly serverCertificate?: Ports['serverCertificate']
   /** How many connections there may be; `limits.ts` where it says nothing. */
   readonly places?: Partial<PlaceLimits>
@@ -141,6 +143,11 @@ export async function listenFor(
 
 const defaultFederation: FederationSettings = { clientCertificate: 'if-present', clientPurpose: 'lenient' }
 
+const usualQuota: Ports['peerQuota'] = {
+  notifications: { count: limits.receivedPerPeer, bytes: limits.receivedBytesPerPeer },
+  copies: { count: limits.copiesPerPeer, bytes: limits.copiesBytesPerPeer },
+}
+
 /**
  * Builds and starts an atServer on its store; it listens nowhere by itself.
  * @param seams let tests see and disturb what is written
@@ -196,6 +203,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     write: (change, how) => store.write(change, how),
     secret: (name) => store.secret(name),
     disconnect: (other) => server.disconnect(other),
+    peerQuota: options.peerQuota ?? usualQuota,
     pattern: compilePattern,
     serverCertificate: options.serverCertificate ?? (() => undefined),
   }

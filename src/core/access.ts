@@ -112,7 +112,7 @@ interface NotifiedKey {
 
 /**
  * Judges whether an owner session may see (`read`) or remove (`write`) a notification, by the namespace of its key
- * (page 08, 7.2). Texts are shown to every session of the owner, unreadable keys to full owners only.
+ * (page 08, 7.2). Texts and keys that do not parse have none: only a grant of `*` covers them (page 08, 7.1).
  * @returns undefined when permitted, else the error to answer
  */
 export function permitsNotification(
@@ -125,8 +125,7 @@ export function permitsNotification(
   if (key !== undefined) return permits(who, { op, key, verb })
   if (who.kind !== 'owner') return keyNotFound(notification.key)
   if (who.via === 'cram') return undefined
-  const granted = covers(who.namespaces['*'], op)
-  if (granted || (op === 'read' && notification.messageType === 'text')) return undefined
+  if (covers(who.namespaces['*'], op)) return undefined
   return new AtError('AT0009', `Connection with enrollment ID ${who.enrollmentId} is not authorized to ${verb}`)
 }
 

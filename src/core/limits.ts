@@ -63,8 +63,10 @@ export const limits = {
   peerReplyMs: 10_000,
   /** Wait for a TCP and TLS connection to a peer or directory. */
   dialMs: 10_000,
-  /** Notifications on their way to one peer before the first is answered. */
-  deliveryWindow: 16,
+  /** Notifications on their way to one peer before the first is answered: enough for a flash write and a long way. */
+  deliveryWindow: 128,
+  /** A recipient that the directory does not know for this long gets nothing: one that restarted empty is filled by then. */
+  unknownRecipientMs: 300_000,
   /** Life of an ephemeral notification, which bounds the memory it takes (draft of October 2026). */
   ephemeralMs: 120_000,
   /** Ephemeral notifications held at one time; the oldest of whoever holds most give way. */
@@ -79,6 +81,13 @@ export const limits = {
   clockFloorMs: 600_000,
   /** Changes in `interval` mode are on flash after this time: so much a power cut may cost, and a write of the flash is shared by all of them. */
   syncIntervalMs: 2_000,
+  /** Notifications of one sender that are kept until they expire: more than an hour's worth of 20 readings a second. */
+  receivedPerPeer: 100_000,
+  /** Their bytes, so that no peer fills the disk of others. */
+  receivedBytesPerPeer: 67_108_864,
+  /** Copies of records that one atSign shares, and their bytes; more are refused. */
+  copiesPerPeer: 20_000,
+  copiesBytesPerPeer: 67_108_864,
   /** Entries of one `sync:from` page that names no limit (reference: syncPageLimit). */
   syncPageLimit: 100,
   /** Bytes of a page of `sync:from` or `notify:list`; its first entry goes out whatever its size (reference: syncBufferSize). */

@@ -36,7 +36,10 @@ export interface Commits {
 
 /** Read access to stored notifications. */
 export interface Notifications {
+  /** What an owner means by an id: the latest that was sent under it, else the latest that was received under it. */
   get(id: string): Promise<Notification | undefined>
+  /** Whether the same notification is there: same direction, other side, id and content (page 04, section 4). */
+  has(notification: Notification): Promise<boolean>
   /** Notifications with `at` strictly greater than `since`, ascending by `at`. */
   since(since: number): AsyncIterable<Notification>
   count(): Promise<{ total: number; sent: number; received: number }>
@@ -70,16 +73,22 @@ export interface Transaction {
   putRecord(key: AtKey, record: { value: string | null; metadata: Metadata }, change: Change): Promise<number>
   /** Removes a record if it is there; the commit entry `-` is written either way. @returns as putRecord */
   removeRecord(key: AtKey, change: Change): Promise<number>
-  notification(id: string): Promise<Notification | undefined>
-  /** Stores or replaces a notification by its id. */
+  /** As `Notifications.has`. */
+  hasNotification(notification: Notification): Promise<boolean>
+  /** Stores a notification; the same one, stored before, is replaced. */
   putNotification(notification: Notification): Promise<void>
-  setNotificationStatus(id: string, status: NotificationStatus): Promise<void>
   /** Removes a notification, from the outbox as well, if it is there. */
-  removeNotification(id: string): Promise<void>
-  /** Stores a notification and queues it for its recipient. @throws AtError AT0006 when that recipient's outbox is full */
+  removeNotification(notification: Notification): Promise<void>
+  /**
+   * Stores a notification and queues it for its recipient; the same one, if it waits already, stays as it is. With the
+   * strategy `latest` those that it makes one too many of its notifier stop waiting, the oldest first, as `expired`.
+   * @throws AtError AT0006 when that recipient's outbox is full
+   */
   enqueue(notification: Notification): Promise<void>
-  /** Takes a notification out of its recipient's outbox and records how that ended. */
+  /** Takes a notification out of its recipient's outbox, if it still is there, and records how that ended. */
   settle(notification: Notification, status: NotificationStatus): Promise<void>
+  /** What is held of another atSign. */
+  holding(kind: HoldingKind, of: AtSign): Promise<Holding>
   putEnrollment(enrollment: Enrollment): Promise<void>
   /** Server-internal secrets (CRAM secret, signing key): outside the records, never listed, never synced. */
   secret(name: string): Promise<string | undefined>
@@ -91,12 +100,33 @@ export interface Transaction {
   onCommit(task: () => void): void
 }
 
+/** A notification that waits, and its place in the outbox of its recipient. */
+export interface Waiting {
+  /** Whole number, 1 or more; later ones have higher places. */
+  readonly place: number
+  readonly notification: Notification
+}
+
 /** Notifications that wait for other atSigns, in the order in which they were queued. */
 export interface Outbox {
   /** Recipients for whom anything waits. */
   recipients(): Promise<AtSign[]>
-  /** The first `limit` notifications that wait for a recipient, leaving out `skip` (ids). */
-  pending(recipient: AtSign, limit: number, skip?: ReadonlySet<string>): Promise<Notification[]>
+  /**
+   * The first `limit` that wait for a recipient behind a place, behind 0 all of them; fewer once their keys and values
+   * have `maxChars` characters.
+   */
+  pending(recipient: AtSign, limit: number, behind?: number, maxChars?: number): Promise<Waiting[]>
+  /** Whether one that was read from a place still waits there. */
+  waits(recipient: AtSign, place: number): boolean
+}
+
+/** Notifications that another atSign sent, and `cached:` copies of the records that it shares. */
+export type HoldingKind = 'notifications' | 'copies'
+
+/** How much is held of another atSign: keys, values and metadata count as bytes, about. */
+export interface Holding {
+  readonly count: number
+  readonly bytes: number
 }
 
 /**

@@ -3,15 +3,18 @@ import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Notification, NotificationStatus } from '../core/notification.ts'
-import type { Notifications } from '../core/storage.ts'
+import type { Notifications, Outbox, Waiting } from '../core/storage.ts'
+import { notificationRef } from '../store/layout.ts'
 import type { Ephemeral } from '../verbs/verb.ts'
 
 /** Notifications in memory, as delivery and readers of history need them. */
-export interface EphemeralStore extends Ephemeral {
+export interface EphemeralStore extends Ephemeral, Pick<Outbox, 'waits'> {
+  /** What an owner means by an id, as `Notifications.get`. */
+  get(id: string): Notification | undefined
   /** Later than `since`, ascending by time. */
   since(since: number): Notification[]
-  /** The first `limit` that wait for a recipient, in the order in which they were sent, leaving out `skip` (ids). */
-  pending(recipient: AtSign, limit: number, skip?: ReadonlySet<string>): Notification[]
+  /** The first `limit` that wait for a recipient behind a place, in the order in which they were sent. */
+  pending(recipient: AtSign, limit: number, behind?: number): Waiting[]
   settle(notification: Notification, status: NotificationStatus): void
   close(): void
 }
@@ -25,8 +28,7 @@ export interface EphemeralOptions {
   readonly maxChars?: number
 }
 
-interface Entry {
-  readonly notification: Notification
+interface Entry extends Waiting {
   readonly other: AtSign
   readonly chars: number
 }
@@ -39,7 +41,15 @@ const largestPart = 8
 const charsOf = ({ key, value, metadata }: Notification): number =>
   overhead + key.length + (value?.length ?? 0) + JSON.stringify(metadata).length
 
-const placeOf = ({ from, id }: Pick<Notification, 'from' | 'id'>): string => `${from} ${id}`
+const isWaiting = ({ notification: { type, status } }: Entry): boolean => type === 'sent' && status === 'queued'
+
+/** Of two under one id: what was sent before what was received, the later before the earlier. */
+function meant(one: Notification | undefined, other: Notification | undefined): Notification | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  const [own, others] = [one.type === 'sent', other.type === 'sent']
+  if (own !== others) return own ? one : other
+  return one.at > other.at ? one : other
+}
 
 /**
  * Holds ephemeral notifications for as long as they live. When there is no room, the oldest of whoever takes up most of it
@@ -47,15 +57,17 @@ const placeOf = ({ from, id }: Pick<Notification, 'from' | 'id'>): string => `${
  */
 export function createEphemeral(options: EphemeralOptions): EphemeralStore {
   const { self, clock, maxCount = limits.ephemeralCount, maxChars = limits.ephemeralChars } = options
+  /** By `notificationRef`, in the order in which they came. */
   const entries = new Map<string, Entry>()
   const usage = new Map<AtSign, number>()
   let total = 0
+  let lastPlace = 0
   let cancelPurge: (() => void) | undefined
 
-  const drop = (place: string): void => {
-    const entry = entries.get(place)
+  const drop = (ref: string): void => {
+    const entry = entries.get(ref)
     if (entry === undefined) return
-    entries.delete(place)
+    entries.delete(ref)
     total -= entry.chars
     const left = (usage.get(entry.other) ?? 0) - entry.chars
     if (left > 0) usage.set(entry.other, left)
@@ -65,7 +77,7 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
   const isLive = ({ notification }: Entry): boolean => notification.expiresAt > clock.now()
 
   const purge = (): void => {
-    for (const [place, entry] of entries) if (!isLive(entry)) drop(place)
+    for (const [ref, entry] of entries) if (!isLive(entry)) drop(ref)
     cancelPurge = entries.size === 0 ? undefined : clock.after(limits.ephemeralMs, purge)
   }
 
@@ -73,58 +85,82 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
     while (entries.size > maxCount || total > maxChars) {
       let busiest: [AtSign, number] | undefined
       for (const held of usage) if (busiest === undefined || held[1] > busiest[1]) busiest = held
-      for (const [place, { other }] of entries) {
+      for (const [ref, { other }] of entries) {
         if (other !== busiest?.[0]) continue
-        drop(place)
+        drop(ref)
         break
       }
     }
   }
 
-  const live = function* (): Generator<Notification> {
-    for (const entry of entries.values()) if (isLive(entry)) yield entry.notification
+  const live = function* (): Generator<Entry> {
+    for (const entry of entries.values()) if (isLive(entry)) yield entry
+  }
+
+  const end = (ref: string, entry: Entry, status: NotificationStatus): void =>
+    void entries.set(ref, { ...entry, notification: { ...entry.notification, status } })
+
+  /** Ends the wait of those that a newer one of the same notifier makes one too many. */
+  const supersede = ({ to, notifier, latestN, strategy }: Notification): void => {
+    if (strategy !== 'latest') return
+    const rivals = [...entries].filter(([, entry]) => {
+      const { notification } = entry
+      const sameKind = notification.strategy === 'latest' && notification.notifier === notifier
+      return sameKind && notification.to === to && isWaiting(entry)
+    })
+    for (const [ref, entry] of rivals.slice(0, Math.max(rivals.length - latestN + 1, 0))) end(ref, entry, 'expired')
+  }
+
+  const find = (ref: string): Entry | undefined => {
+    const entry = entries.get(ref)
+    return entry !== undefined && isLive(entry) ? entry : undefined
   }
 
   return {
-    get(id, from) {
-      if (from !== undefined) {
-        const entry = entries.get(placeOf({ id, from }))
-        return entry !== undefined && isLive(entry) ? entry.notification : undefined
-      }
-      for (const notification of live()) if (notification.id === id) return notification
-      return undefined
+    has: (notification) => find(notificationRef(notification)) !== undefined,
+    get(id) {
+      let found: Notification | undefined
+      for (const { notification } of live()) if (notification.id === id) found = meant(notification, found)
+      return found
     },
     put(notification) {
       const chars = charsOf(notification)
       const longest = Math.floor(maxChars / largestPart)
       if (chars > longest) throw new AtError('AT0022', `an ephemeral notification takes at most ${longest} characters`)
-      const place = placeOf(notification)
-      drop(place)
+      const ref = notificationRef(notification)
+      const known = find(ref)
+      if (known !== undefined && isWaiting(known)) return
+      supersede(notification)
+      drop(ref)
       const other = notification.to === self ? notification.from : notification.to
-      entries.set(place, { notification, other, chars })
+      entries.set(ref, { notification, other, chars, place: ++lastPlace })
       total += chars
       usage.set(other, (usage.get(other) ?? 0) + chars)
       makeRoom()
       cancelPurge ??= clock.after(limits.ephemeralMs, purge)
     },
-    remove: (notification) => drop(placeOf(notification)),
-    since: (since) => [...live()].filter(({ at }) => at > since).sort((one, next) => one.at - next.at),
-    pending(recipient, limit, skip) {
-      const found: Notification[] = []
-      for (const notification of usage.has(recipient) ? live() : []) {
+    remove: (notification) => drop(notificationRef(notification)),
+    since: (since) =>
+      [...live()]
+        .map(({ notification }) => notification)
+        .filter(({ at }) => at > since)
+        .sort((one, next) => one.at - next.at),
+    pending(recipient, limit, behind = 0) {
+      const found: Waiting[] = []
+      for (const entry of usage.has(recipient) ? live() : []) {
         if (found.length >= limit) break
-        const { to, type, status, id } = notification
-        if (to === recipient && type === 'sent' && status === 'queued' && skip?.has(id) !== true)
-          found.push(notification)
+        if (entry.place > behind && entry.notification.to === recipient && isWaiting(entry)) found.push(entry)
       }
       return found
     },
+    waits(recipient, place) {
+      for (const entry of usage.has(recipient) ? live() : []) if (entry.place === place) return isWaiting(entry)
+      return false
+    },
     settle(notification, status) {
-      const place = placeOf(notification)
-      const entry = entries.get(place)
-      // One that was replaced meanwhile waits on: what was sent is the older one.
-      if (entry?.notification.at !== notification.at) return
-      entries.set(place, { ...entry, notification: { ...entry.notification, status } })
+      const ref = notificationRef(notification)
+      const entry = entries.get(ref)
+      if (entry !== undefined && (isWaiting(entry) || status === 'delivered')) end(ref, entry, status)
     },
     close() {
       cancelPurge?.()
@@ -137,7 +173,8 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
 
 /** What is stored and what is in memory, as one: for `notify:list`, `status`, `fetch` and the history of monitors. */
 export const withEphemeral = (stored: Notifications, ephemeral: EphemeralStore): Notifications => ({
-  get: async (id) => ephemeral.get(id) ?? stored.get(id),
+  get: async (id) => meant(ephemeral.get(id), await stored.get(id)),
+  has: async (notification) => ephemeral.has(notification) || stored.has(notification),
   async *since(since) {
     const inMemory = ephemeral.since(since)
     for await (const notification of stored.since(since)) {

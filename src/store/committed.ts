@@ -3,7 +3,17 @@ import type { StoredRecord } from '../core/record.ts'
 import { type Cache, createCache } from './cache.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
 import type { Losses } from './health.ts'
-import { commitKey, fromOutboxKey, fromSortable, gapKey, queueKey, sortable, type Table, tables } from './layout.ts'
+import {
+  commitKey,
+  fromOutboxKey,
+  fromSortable,
+  gapKey,
+  latestKey,
+  queueKey,
+  sortable,
+  type Table,
+  tables,
+} from './layout.ts'
 import { reasonOf } from './refusal.ts'
 import { unseal } from './seal.ts'
 
@@ -49,6 +59,12 @@ const recordBytes = (key: string, record: StoredRecord | undefined): number => {
   return bytes
 }
 
+function append(lists: Map<string, string[]>, key: string, text: string): void {
+  const list = lists.get(key)
+  if (list === undefined) lists.set(key, [text])
+  else list.push(text)
+}
+
 /** What the committed state is made from. */
 export interface CommittedParts {
   readonly database: Database
@@ -65,6 +81,12 @@ export interface CommittedParts {
 export function createCommitted({ database, losses, onDamage, ...parts }: CommittedParts): Committed {
   const cache: Cache<StoredRecord> = createCache(parts.cacheBytes, recordBytes)
   const memory = new Map<string, number>()
+  const latest = new Map<string, readonly string[]>()
+  /** Tables that are never stored. */
+  const unstored = new Map<Table<unknown>, Map<string, unknown>>([
+    [tables.memory, memory],
+    [tables.latest, latest],
+  ])
   let { forgetful } = parts
 
   function report(table: Table<unknown>, key: string, cause: string, commitId?: number): AtError {
@@ -126,7 +148,8 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
 
   function get<Row>(table: Table<Row>, key: string, snapshot?: Snapshot): Row | undefined {
     const which: Table<unknown> = table
-    if (which === tables.memory) return memory.get(key) as Row | undefined
+    const rows = unstored.get(which)
+    if (rows !== undefined) return rows.get(key) as Row | undefined
     if (which === tables.records && snapshot === undefined) return cached(key) as Row | undefined
     return read(table, key, snapshot)
   }
@@ -201,13 +224,18 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
   /** Counts what waits for whom, and drops entries that a power cut or damage has parted from their notification. */
   async function loadOutbox(numbers: Map<string, number>): Promise<void> {
     const stray: Operation[] = []
-    for await (const [key, id] of rows(tables.outbox)) {
+    const lists = new Map<string, string[]>()
+    for await (const [key, ref] of rows(tables.outbox)) {
       const { recipient, place } = fromOutboxKey(key)
       numbers.set(queueKey, Math.max(place, numbers.get(queueKey) ?? 0))
-      if (tolerant(() => read(tables.notificationStates, id))?.outbox === key) {
+      const state = tolerant(() => read(tables.notificationStates, ref))
+      if (state?.outbox === key) {
         numbers.set(recipient, (numbers.get(recipient) ?? 0) + 1)
+        if (state.latest !== undefined) append(lists, latestKey(recipient, state.latest), ref)
       } else stray.push({ key: tables.outbox.prefix + key, value: undefined })
     }
+    latest.clear()
+    for (const [key, refs] of lists) latest.set(key, refs)
     if (stray.length > 0 && database.readOnly() === undefined) await database.batch(stray, false)
   }
 
@@ -221,9 +249,8 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     promote(cells) {
       for (const { table, key, row } of cells) {
         if (table === tables.records) cache.set(key, row as StoredRecord | undefined)
-        else if (table !== tables.memory) continue
-        else if (row === undefined) memory.delete(key)
-        else memory.set(key, row as number)
+        else if (row === undefined) unstored.get(table)?.delete(key)
+        else unstored.get(table)?.set(key, row)
       }
     },
     async load() {

@@ -62,13 +62,13 @@ function ofCommit(read: Reader, id: string, { key, commitId, operation }: Commit
   return [{ lost: { what: tables.records.noun, key, commitId, cause } }]
 }
 
-function ofState(read: Reader, id: string, state: NotificationState): Flaw[] {
+function ofState(read: Reader, ref: string, state: NotificationState): Flaw[] {
   const { at, expiresAt, outbox } = state
-  const flaws = expiryFlaw(read, 'n', id, expiresAt)
-  if (read.tryGet(tables.notifications, notificationKey(at, id)) === undefined) {
-    flaws.push({ lost: { what: tables.notifications.noun, key: id, cause: 'only its state is left' } })
-  } else if (outbox !== undefined && read.tryGet(tables.outbox, outbox) !== id) {
-    flaws.push({ heal: (draft) => rejoinOutbox(draft, outbox, id) })
+  const flaws = expiryFlaw(read, 'n', ref, expiresAt)
+  if (read.tryGet(tables.notifications, notificationKey(at, ref)) === undefined) {
+    flaws.push({ lost: { what: tables.notifications.noun, key: ref, cause: 'only its state is left' } })
+  } else if (outbox !== undefined && read.tryGet(tables.outbox, outbox) !== ref) {
+    flaws.push({ heal: (draft) => rejoinOutbox(draft, ref, { ...state, outbox }) })
   }
   return flaws
 }

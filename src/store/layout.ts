@@ -1,13 +1,15 @@
+import { createHash } from 'node:crypto'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Enrollment } from '../core/enrollment.ts'
 import type { Metadata } from '../core/metadata.ts'
 import type { Notification, NotificationStatus } from '../core/notification.ts'
 import type { CommitEntry, CommitOperation, StoredRecord } from '../core/record.ts'
+import type { Holding, HoldingKind } from '../core/storage.ts'
 
 // What lies where in the database. Prefixes are spelled like the sublevels of abstract-level.
 
 /** Version of everything on this page. A change of the layout adds a migration and raises it. */
-export const formatVersion = 1
+export const formatVersion = 2
 
 /** A part of the database: its rows and how they are written. */
 export interface Table<Row> {
@@ -28,7 +30,8 @@ export interface Identity {
 
 /**
  * Where a notification stands. The body is written once; this small row changes with the status.
- * `outbox` is the key of its outbox entry while it waits.
+ * `outbox` is the key of its outbox entry while it waits, `latest` its notifier when that one's newest few count.
+ * `sender` and `bytes` say of what came from another atSign how much of its room it takes.
  */
 export interface NotificationState {
   readonly at: number
@@ -36,6 +39,9 @@ export interface NotificationState {
   readonly status: NotificationStatus
   readonly type: Notification['type']
   readonly outbox?: string
+  readonly latest?: string
+  readonly sender?: AtSign
+  readonly bytes?: number
 }
 
 const width = 11
@@ -89,9 +95,9 @@ export const tables = {
   tombstones: plain<number>('tombstones', 'tombstone of'),
   /** Bodies by `notificationKey`. */
   notifications: plain<Notification>('notifications', 'notification'),
-  /** By id. */
+  /** By `notificationRef`. */
   notificationStates: plain<NotificationState>('notification-states', 'state of notification'),
-  /** Ids by `outboxKey`. */
+  /** `notificationRef` by `outboxKey`. */
   outbox: plain<string>('outbox', 'outbox entry'),
   enrollments: plain<Enrollment>('enrollments', 'enrollment'),
   /** By `expiryKey`; the key says it all. */
@@ -108,8 +114,12 @@ export const tables = {
   identity: plain<Identity>('identity', 'identity'),
   /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told, and `floorKey`. */
   meta: plain<number>('meta', 'number'),
+  /** By `holdingKey`. */
+  holdings: plain<Holding>('holdings', 'size of what is held'),
   /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, and by atSign how many wait for it. */
   memory: plain<number>('memory', 'number'),
+  /** Never stored either: by `latestKey` the `notificationRef` of those that wait, the oldest first. */
+  latest: plain<readonly string[]>('latest', 'notifications of a notifier'),
 } as const
 
 /** Row of `tables.meta` and `tables.memory`: the highest commit id ever issued. */
@@ -127,8 +137,33 @@ export const gapKey = 'commit-gap'
 /** Row of `tables.memory`: the latest place in any outbox. */
 export const queueKey = 'queue'
 
+/** Row of `tables.latest`: what waits for a recipient by the strategy `latest` of a notifier. */
+export const latestKey = (recipient: AtSign, notifier: string): string => `${recipient}/${notifier}`
+
+/** Key of what is held of another atSign. */
+export const holdingKey = (kind: HoldingKind, of: AtSign): string => `${kind}/${of}`
+
+/** In front of every `notificationRef` of one id and direction. Ids hold no `/`. */
+export const refPrefix = (id: string, direction: 's' | 'r'): string => `${id}/${direction}`
+
+const digestChars = 22
+
+/**
+ * Names a notification: its id, whether it was sent or received, and a digest of the other side and the content. So
+ * nobody can touch a notification of somebody else by choosing its id, and other content under one id is another one.
+ */
+export function notificationRef(notification: Notification): string {
+  const { id, type, from, to, key, value, operation, messageType } = notification
+  const content = JSON.stringify([from, to, operation, messageType, key, value])
+  const digest = createHash('sha256').update(content).digest('base64url').slice(0, digestChars)
+  return `${refPrefix(id, type === 'sent' ? 's' : 'r')}${digest}`
+}
+
 /** Key of a notification's body: by time. */
-export const notificationKey = (at: number, id: string): string => `${sortable(at)}/${id}`
+export const notificationKey = (at: number, ref: string): string => `${sortable(at)}/${ref}`
+
+/** The `notificationRef` behind `notificationKey`. */
+export const refOfKey = (key: string): string => key.slice(width + 1)
 
 /** Key of an outbox entry: in queue order for each recipient. No atSign contains `/`. */
 export const outboxKey = (recipient: AtSign, place: number): string => `${recipient}/${sortable(place)}`

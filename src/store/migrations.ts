@@ -1,5 +1,6 @@
 import type { Log } from '../core/log.ts'
 import type { Database } from './database.ts'
+import { nameNotifications } from './migrate-notifications.ts'
 
 /** One step of the format. It may be cut off by a power cut and then runs again from the start. */
 export interface Migration {
@@ -9,7 +10,7 @@ export interface Migration {
 }
 
 /** Every step since format 1, ascending. */
-export const migrations: readonly Migration[] = []
+export const migrations: readonly Migration[] = [{ to: 2, run: nameNotifications }]
 
 /**
  * Runs the steps after `from`, and records each before the next begins.

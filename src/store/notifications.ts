@@ -1,65 +1,91 @@
-import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { Notification } from '../core/notification.ts'
 import type { Notifications } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import type { Database, Snapshot } from './database.ts'
 import { moveExpiry } from './expiry-index.ts'
-import { after, type NotificationState, notificationKey, sortable, tables } from './layout.ts'
+import { bytesOfNotification, changeHolding } from './holdings.ts'
+import {
+  after,
+  type NotificationState,
+  notificationKey,
+  notificationRef,
+  refOfKey,
+  refPrefix,
+  sortable,
+  tables,
+} from './layout.ts'
 import { leaveOutbox } from './outbox-index.ts'
 import type { Draft } from './writer.ts'
 
-type Reader = Pick<Draft, 'get'>
+/** Whether the same notification is stored. */
+export const hasNotification = (draft: Draft, notification: Notification): boolean =>
+  draft.tryGet(tables.notificationStates, notificationRef(notification)) !== undefined
 
-/** A notification with its present status, by id. */
-export function readNotification(reader: Reader, id: string): Notification | undefined {
-  const state = reader.get(tables.notificationStates, id)
-  if (state === undefined) return undefined
-  const body = reader.get(tables.notifications, notificationKey(state.at, id))
-  return body === undefined ? undefined : { ...body, status: state.status }
-}
-
-/** Stores or replaces a notification; it keeps its place in the outbox as long as its recipient stays the same. */
-export function putNotification(draft: Draft, notification: Notification): void {
-  const { id, at, expiresAt, status, type, to } = notification
-  const before = draft.tryGet(tables.notificationStates, id)
-  const waits = before?.outbox?.startsWith(`${to}/`) === true ? before.outbox : undefined
-  if (before?.outbox !== undefined && waits === undefined) leaveOutbox(draft, before.outbox)
-  if (before !== undefined && sortable(before.at) !== sortable(at)) {
-    draft.remove(tables.notifications, notificationKey(before.at, id))
+/** The state of a notification that is to be stored. */
+export function stateOf(notification: Notification): NotificationState {
+  const { at, expiresAt, status, type, strategy, notifier, from, to } = notification
+  return {
+    ...{ at, expiresAt, status, type },
+    ...(type === 'sent' && strategy === 'latest' ? { latest: notifier } : {}),
+    ...(type === 'received' && from !== to ? { sender: from, bytes: bytesOfNotification(notification) } : {}),
   }
-  draft.put(tables.notifications, notificationKey(at, id), notification)
-  const state: NotificationState = { at, expiresAt, status, type }
-  draft.put(tables.notificationStates, id, waits === undefined ? state : { ...state, outbox: waits })
-  moveExpiry(draft, 'n', id, before?.expiresAt, expiresAt)
 }
 
-/** Changes the status of a notification that is still there. */
-export function setStatus(draft: Draft, id: string, status: NotificationStatus): void {
-  const state = draft.get(tables.notificationStates, id)
-  if (state !== undefined) draft.put(tables.notificationStates, id, { ...state, status })
+/** Stores a notification, or replaces the same one, which then waits no more. @returns its ref and state */
+export function putNotification(draft: Draft, notification: Notification): { ref: string; state: NotificationState } {
+  const ref = notificationRef(notification)
+  const state = stateOf(notification)
+  const before = draft.tryGet(tables.notificationStates, ref)
+  if (before !== undefined) removeNotification(draft, ref, before)
+  draft.put(tables.notifications, notificationKey(notification.at, ref), notification)
+  draft.put(tables.notificationStates, ref, state)
+  moveExpiry(draft, 'n', ref, undefined, notification.expiresAt)
+  if (state.sender !== undefined) changeHolding(draft, 'notifications', state.sender, 1, state.bytes ?? 0)
+  return { ref, state }
 }
 
 /** Removes a notification, from the outbox as well. */
-export function removeNotification(draft: Draft, id: string, state: NotificationState): void {
-  if (state.outbox !== undefined) leaveOutbox(draft, state.outbox)
-  draft.remove(tables.notifications, notificationKey(state.at, id))
-  draft.remove(tables.notificationStates, id)
-  moveExpiry(draft, 'n', id, state.expiresAt, undefined)
+export function removeNotification(draft: Draft, ref: string, state: NotificationState): void {
+  const { at, expiresAt, sender, bytes = 0 } = state
+  if (state.outbox !== undefined) leaveOutbox(draft, ref, { ...state, outbox: state.outbox })
+  draft.remove(tables.notifications, notificationKey(at, ref))
+  draft.remove(tables.notificationStates, ref)
+  moveExpiry(draft, 'n', ref, expiresAt, undefined)
+  if (sender !== undefined) changeHolding(draft, 'notifications', sender, -1, -bytes)
 }
 
 /** Reads of committed notifications. */
 export function createNotifications(database: Database, committed: Committed): Notifications {
   async function* within(snapshot: Snapshot, since: number): AsyncGenerator<Notification> {
     const range = since < 0 ? { snapshot } : { snapshot, gt: `${sortable(since)}/${after}` }
-    for await (const [, body] of committed.rows(tables.notifications, range)) {
-      const state = committed.tryGet(tables.notificationStates, body.id, snapshot)
+    for await (const [key, body] of committed.rows(tables.notifications, range)) {
+      const state = committed.tryGet(tables.notificationStates, refOfKey(key), snapshot)
       if (state?.at === body.at) yield { ...body, status: state.status }
     }
+  }
+
+  /** The latest whose ref begins so. @throws AtError AT0002 when bytes of one of them are damaged */
+  async function latest(start: string): Promise<Notification | undefined> {
+    let found: { readonly ref: string; readonly state: NotificationState } | undefined
+    const { prefix } = tables.notificationStates
+    for await (const key of database.keys({ prefix: prefix + start })) {
+      const ref = key.slice(prefix.length)
+      const state = committed.get(tables.notificationStates, ref)
+      if (state !== undefined && state.at >= (found?.state.at ?? state.at)) found = { ref, state }
+    }
+    if (found === undefined) return undefined
+    const body = committed.get(tables.notifications, notificationKey(found.state.at, found.ref))
+    return body === undefined ? undefined : { ...body, status: found.state.status }
   }
 
   return {
     async get(id) {
       await database.ready()
-      return readNotification(committed, id)
+      return (await latest(refPrefix(id, 's'))) ?? latest(refPrefix(id, 'r'))
+    },
+    async has(notification) {
+      await database.ready()
+      return committed.tryGet(tables.notificationStates, notificationRef(notification)) !== undefined
     },
     async *since(since) {
       await database.ready()

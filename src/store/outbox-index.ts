@@ -1,9 +1,13 @@
 import type { AtSign } from '../core/at-sign.ts'
-import { fromOutboxKey, outboxKey, queueKey, tables } from './layout.ts'
+import { fromOutboxKey, latestKey, type NotificationState, outboxKey, queueKey, tables } from './layout.ts'
 import type { Draft } from './writer.ts'
 
 /** How many notifications wait for a recipient, staged ones included. */
 export const waitingFor = (draft: Draft, recipient: AtSign): number => draft.get(tables.memory, recipient) ?? 0
+
+/** Those that wait by the strategy `latest` of a notifier, the oldest first. */
+export const waitingOf = (draft: Draft, recipient: AtSign, notifier: string): readonly string[] =>
+  draft.get(tables.latest, latestKey(recipient, notifier)) ?? []
 
 function count(draft: Draft, recipient: AtSign, change: 1 | -1): void {
   const waiting = waitingFor(draft, recipient) + change
@@ -11,26 +15,39 @@ function count(draft: Draft, recipient: AtSign, change: 1 | -1): void {
   else draft.remove(tables.memory, recipient)
 }
 
-/** Puts a notification at the end of its recipient's outbox. @returns the key of the entry */
-export function joinOutbox(draft: Draft, recipient: AtSign, id: string): string {
+function joinLatest(draft: Draft, recipient: AtSign, ref: string, notifier: string | undefined): void {
+  if (notifier === undefined) return
+  draft.put(tables.latest, latestKey(recipient, notifier), [...waitingOf(draft, recipient, notifier), ref])
+}
+
+/** Puts a notification at the end of its recipient's outbox. */
+export function joinOutbox(draft: Draft, recipient: AtSign, ref: string, state: NotificationState): void {
   const place = (draft.get(tables.memory, queueKey) ?? 0) + 1
   const key = outboxKey(recipient, place)
   draft.put(tables.memory, queueKey, place)
-  draft.put(tables.outbox, key, id)
+  draft.put(tables.outbox, key, ref)
+  draft.put(tables.notificationStates, ref, { ...state, outbox: key })
   count(draft, recipient, 1)
-  return key
+  joinLatest(draft, recipient, ref, state.latest)
 }
 
-/** Takes an entry out of its outbox. */
-export function leaveOutbox(draft: Draft, key: string): void {
-  draft.remove(tables.outbox, key)
-  count(draft, fromOutboxKey(key).recipient, -1)
+/** Takes an entry out of its outbox; the state of the notification is up to the caller. */
+export function leaveOutbox(draft: Draft, ref: string, state: { outbox: string; latest?: string }): void {
+  const { recipient } = fromOutboxKey(state.outbox)
+  draft.remove(tables.outbox, state.outbox)
+  count(draft, recipient, -1)
+  if (state.latest === undefined) return
+  const left = waitingOf(draft, recipient, state.latest).filter((other) => other !== ref)
+  const key = latestKey(recipient, state.latest)
+  if (left.length > 0) draft.put(tables.latest, key, left)
+  else draft.remove(tables.latest, key)
 }
 
 /** Puts an entry back that damage has taken out of its outbox. */
-export function rejoinOutbox(draft: Draft, key: string, id: string): void {
-  const { recipient, place } = fromOutboxKey(key)
+export function rejoinOutbox(draft: Draft, ref: string, state: { outbox: string; latest?: string }): void {
+  const { recipient, place } = fromOutboxKey(state.outbox)
   draft.put(tables.memory, queueKey, Math.max(place, draft.get(tables.memory, queueKey) ?? 0))
-  draft.put(tables.outbox, key, id)
+  draft.put(tables.outbox, state.outbox, ref)
   count(draft, recipient, 1)
+  joinLatest(draft, recipient, ref, state.latest)
 }

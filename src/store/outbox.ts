@@ -1,62 +1,91 @@
 import type { AtSign } from '../core/at-sign.ts'
 import { AtError } from '../core/errors.ts'
 import type { Notification, NotificationStatus } from '../core/notification.ts'
-import type { Outbox } from '../core/storage.ts'
+import type { Outbox, Waiting } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
-import { notificationKey, tables } from './layout.ts'
+import { fromOutboxKey, type NotificationState, notificationKey, notificationRef, outboxKey, tables } from './layout.ts'
 import { putNotification } from './notifications.ts'
-import { joinOutbox, leaveOutbox, waitingFor } from './outbox-index.ts'
+import { joinOutbox, leaveOutbox, waitingFor, waitingOf } from './outbox-index.ts'
 import type { Draft } from './writer.ts'
 
+/** Ends the wait of those that a newer one of the same notifier makes one too many. */
+function supersede(draft: Draft, { to, notifier, latestN, strategy }: Notification): void {
+  if (strategy !== 'latest') return
+  const waiting = waitingOf(draft, to, notifier)
+  for (const ref of waiting.slice(0, Math.max(waiting.length - latestN + 1, 0))) end(draft, ref, 'expired')
+}
+
 /**
- * Stores a notification and queues it; one that already waits for the same recipient keeps its place.
+ * Stores a notification and queues it; the same one, if it waits already, stays as it is.
  * @param limit notifications that may wait for one recipient
  * @throws AtError AT0006 when that many wait
  */
 export function enqueue(draft: Draft, notification: Notification, limit: number): void {
-  const { id, to } = notification
-  const waits = draft.tryGet(tables.notificationStates, id)?.outbox?.startsWith(`${to}/`) === true
-  if (!waits && waitingFor(draft, to) >= limit) {
+  const { to } = notification
+  if (draft.tryGet(tables.notificationStates, notificationRef(notification))?.outbox !== undefined) return
+  supersede(draft, notification)
+  if (waitingFor(draft, to) >= limit) {
     throw new AtError('AT0006', `${limit} notifications are waiting for ${to} already`)
   }
-  putNotification(draft, notification)
-  const state = draft.get(tables.notificationStates, id)
-  if (waits || state === undefined) return
-  draft.put(tables.notificationStates, id, { ...state, outbox: joinOutbox(draft, to, id) })
+  const { ref, state } = putNotification(draft, notification)
+  joinOutbox(draft, to, ref, state)
 }
 
-/** Ends the wait of a notification. One that was replaced meanwhile waits on: what was sent is the older one. */
-export function settle(draft: Draft, { id, at }: Notification, status: NotificationStatus): void {
-  const state = draft.get(tables.notificationStates, id)
-  if (state === undefined || state.at !== at) return
+function end(draft: Draft, ref: string, status: NotificationStatus): void {
+  const state = draft.get(tables.notificationStates, ref)
+  if (state === undefined) return
   const { outbox, ...rest } = state
-  if (outbox !== undefined) leaveOutbox(draft, outbox)
-  draft.put(tables.notificationStates, id, { ...rest, status })
+  if (outbox !== undefined) leaveOutbox(draft, ref, { ...rest, outbox })
+  draft.put(tables.notificationStates, ref, { ...rest, status })
+}
+
+/**
+ * Ends the wait of a notification. One that was superseded while it was on its way has been delivered all the same; but
+ * nothing that is over by now becomes anything else.
+ */
+export function settle(draft: Draft, notification: Notification, status: NotificationStatus): void {
+  const ref = notificationRef(notification)
+  const waits = draft.get(tables.notificationStates, ref)?.outbox !== undefined
+  if (waits || status === 'delivered') end(draft, ref, status)
 }
 
 /** Reads of committed outboxes. */
 export function createOutbox(committed: Committed): Outbox {
   /** Undefined when the entry is one that a power cut has parted from its notification. */
-  function waiting(key: string, id: string): Notification | undefined {
-    const state = committed.tryGet(tables.notificationStates, id)
-    if (state?.outbox !== key) return undefined
-    const body = committed.tryGet(tables.notifications, notificationKey(state.at, id))
-    return body === undefined ? undefined : { ...body, status: state.status }
+  function stateOf(key: string, ref: string | undefined): NotificationState | undefined {
+    const state = ref === undefined ? undefined : committed.tryGet(tables.notificationStates, ref)
+    return state?.outbox === key ? state : undefined
+  }
+
+  function waiting(key: string, ref: string): Waiting | undefined {
+    const state = stateOf(key, ref)
+    if (state === undefined) return undefined
+    const body = committed.tryGet(tables.notifications, notificationKey(state.at, ref))
+    if (body === undefined) return undefined
+    return { place: fromOutboxKey(key).place, notification: { ...body, status: state.status } }
   }
 
   return {
     async recipients() {
       return [...committed.memory.keys()].filter((key): key is AtSign => key.startsWith('@'))
     },
-    async pending(recipient, limit, skip) {
-      const found: Notification[] = []
+    async pending(recipient, limit, behind = 0, maxChars = Number.POSITIVE_INFINITY) {
+      const found: Waiting[] = []
+      let chars = 0
       if (!committed.memory.has(recipient) || limit <= 0) return found
-      for await (const [key, id] of committed.rows(tables.outbox, { start: `${recipient}/` })) {
-        const notification = skip?.has(id) === true ? undefined : waiting(key, id)
-        if (notification !== undefined) found.push(notification)
-        if (found.length >= limit) break
+      const range = { start: `${recipient}/`, gt: outboxKey(recipient, behind) }
+      for await (const [key, ref] of committed.rows(tables.outbox, range)) {
+        const one = waiting(key, ref)
+        if (one === undefined) continue
+        found.push(one)
+        chars += one.notification.key.length + (one.notification.value?.length ?? 0)
+        if (found.length >= limit || chars >= maxChars) break
       }
       return found
+    },
+    waits(recipient, place) {
+      const key = outboxKey(recipient, place)
+      return stateOf(key, committed.tryGet(tables.outbox, key)) !== undefined
     },
   }
 }

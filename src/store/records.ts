@@ -1,13 +1,15 @@
 import { isCommitted, parseAtKey } from '../core/at-key.ts'
-import type { Metadata } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Change, Records } from '../core/storage.ts'
 import { findCommit, logChange, type Superseded } from './commits.ts'
 import type { Committed } from './committed.ts'
 import type { Database } from './database.ts'
 import { moveExpiry } from './expiry-index.ts'
+import { bytesOfRecord, changeHolding, originOfCopy } from './holdings.ts'
 import { tables } from './layout.ts'
 import type { Draft } from './writer.ts'
+
+type Content = Pick<StoredRecord, 'value' | 'metadata'>
 
 /** What a change finds under a key. A damaged row says nothing any more, so the log is searched for its entry. */
 async function previous(
@@ -25,12 +27,21 @@ async function previous(
   }
 }
 
+/** Copies of another atSign's records count as room that it takes. */
+function moveHolding(draft: Draft, key: string, before: StoredRecord | undefined, now: Content | undefined): void {
+  const origin = originOfCopy(key)
+  if (origin === undefined || (before === undefined && now === undefined)) return
+  const count = (now === undefined ? 0 : 1) - (before === undefined ? 0 : 1)
+  const bytes = (record: Content | undefined) => (record === undefined ? 0 : bytesOfRecord(key, record))
+  changeHolding(draft, 'copies', origin, count, bytes(now) - bytes(before))
+}
+
 /** Stores a record with its commit and expiry entries. @returns the commit id, -1 when it is not logged */
 export async function putRecord(
   draft: Draft,
   committed: Committed,
   key: string,
-  { value, metadata }: { value: string | null; metadata: Metadata },
+  { value, metadata }: Content,
   change: Change,
 ): Promise<number> {
   const before = await previous(draft, committed, key)
@@ -38,6 +49,7 @@ export async function putRecord(
   if (before.tombstone) draft.remove(tables.tombstones, key)
   draft.put(tables.records, key, { value, metadata, commitId })
   moveExpiry(draft, 'r', key, before.record?.metadata.expiresAt, metadata.expiresAt)
+  moveHolding(draft, key, before.record, { value, metadata })
   return commitId
 }
 
@@ -54,6 +66,7 @@ export async function removeRecord(
   if (commitId !== -1) draft.put(tables.tombstones, key, commitId)
   else if (before.tombstone) draft.remove(tables.tombstones, key)
   moveExpiry(draft, 'r', key, before.record?.metadata.expiresAt, undefined)
+  moveHolding(draft, key, before.record, undefined)
   return commitId
 }
 

@@ -1,8 +1,9 @@
 import type { Transaction } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import { putEnrollment } from './enrollments.ts'
-import { tables } from './layout.ts'
-import { putNotification, readNotification, removeNotification, setStatus } from './notifications.ts'
+import { holdingOf } from './holdings.ts'
+import { notificationRef, tables } from './layout.ts'
+import { hasNotification, putNotification, removeNotification } from './notifications.ts'
 import { enqueue, settle } from './outbox.ts'
 import { putRecord, removeRecord } from './records.ts'
 import type { Draft } from './writer.ts'
@@ -12,12 +13,14 @@ export const createTransaction = (draft: Draft, committed: Committed, outboxPerP
   record: async (key) => draft.get(tables.records, key),
   putRecord: (key, record, change) => putRecord(draft, committed, key.text, record, change),
   removeRecord: (key, change) => removeRecord(draft, committed, key.text, change),
-  notification: async (id) => readNotification(draft, id),
-  putNotification: async (notification) => putNotification(draft, notification),
-  setNotificationStatus: async (id, status) => setStatus(draft, id, status),
-  async removeNotification(id) {
-    const state = draft.tryGet(tables.notificationStates, id)
-    if (state !== undefined) removeNotification(draft, id, state)
+  hasNotification: async (notification) => hasNotification(draft, notification),
+  async putNotification(notification) {
+    putNotification(draft, notification)
+  },
+  async removeNotification(notification) {
+    const ref = notificationRef(notification)
+    const state = draft.tryGet(tables.notificationStates, ref)
+    if (state !== undefined) removeNotification(draft, ref, state)
   },
   enqueue: async (notification) => enqueue(draft, notification, outboxPerPeer),
   settle: async (notification, status) => settle(draft, notification, status),
@@ -25,6 +28,7 @@ export const createTransaction = (draft: Draft, committed: Committed, outboxPerP
     draft.mustSync()
     putEnrollment(draft, enrollment)
   },
+  holding: async (kind, of) => holdingOf(draft, kind, of),
   secret: async (name) => draft.get(tables.secrets, name),
   async putSecret(name, value) {
     draft.mustSync()

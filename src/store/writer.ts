@@ -82,7 +82,7 @@ const newGroup = (): Group => ({ cells: new Map(), waiters: [], sync: false, rel
 function operationsOf(cells: Map<string, Cell>): Operation[] {
   const operations: Operation[] = []
   for (const [key, { table, row }] of cells) {
-    if (table === tables.memory) continue
+    if (table === tables.memory || table === tables.latest) continue
     operations.push({ key, value: row === undefined ? undefined : seal(key, JSON.stringify(table.pack(row))) })
   }
   return operations

@@ -15,7 +15,7 @@ export const notifyRemove = defineVerb({
     const refusal = permitsNotification(session.identity, 'write', found, 'remove notify')
     if (refusal !== undefined) throw refusal
     if (found.ephemeral) ports.ephemeral.remove(found)
-    else await ports.write((tx) => tx.removeNotification(id))
+    else await ports.write((tx) => tx.removeNotification(found))
     return data('success')
   },
   examples: ['notify:remove:fccf2ddc-9316-4302-a11b-3dd214857431'],

@@ -1,10 +1,10 @@
 import { permitsExchange } from '../core/access.ts'
 import { cachedForm, isCommitted, parseAtKey } from '../core/at-key.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
-import { invalidSyntax } from '../core/errors.ts'
+import { AtError, invalidSyntax } from '../core/errors.ts'
 import { mergeMetadata, metadataAsChange } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
-import type { Transaction } from '../core/storage.ts'
+import type { HoldingKind, Transaction } from '../core/storage.ts'
 import {
   anyOrder,
   flag,
@@ -19,7 +19,7 @@ import {
   token,
 } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
-import { isBlocked } from './block-list.ts'
+import { blockListKey, isBlocked, parseBlockList } from './block-list.ts'
 import { priorities, standing } from './changes.ts'
 import {
   accessToNotify,
@@ -81,13 +81,13 @@ async function send(p: Params, ports: Ports): Promise<Reply> {
   return data(id)
 }
 
-/** The same content under the same id is a retry; base Python sends different content under one id (page 04, section 4). */
-const isRepeat = (known: Notification | undefined, fresh: Notification): boolean =>
-  known !== undefined &&
-  known.from === fresh.from &&
-  known.key === fresh.key &&
-  known.value === fresh.value &&
-  known.operation === fresh.operation
+/** Refuses what would make a peer's notifications or copies take more room than it has. The sender tries again later. */
+async function checkRoom(tx: Transaction, kind: HoldingKind, peer: AtSign, ports: Ports): Promise<void> {
+  const held = await tx.holding(kind, peer)
+  const { count, bytes } = ports.peerQuota[kind]
+  if (held.count < count && held.bytes < bytes) return
+  throw new AtError('AT0028', `${held.count} ${kind} of ${peer} are held, more are refused until some expire`)
+}
 
 /** Writes or removes the copy that the owner of the record allows this atSign to keep (page 04, section 6). */
 async function keepCopy(tx: Transaction, notification: Notification, ports: Ports): Promise<number> {
@@ -102,6 +102,7 @@ async function keepCopy(tx: Transaction, notification: Notification, ports: Port
   const { ttr } = notification.metadata
   if (ttr === undefined || (notification.value === null && stored === undefined)) return -1
   const change = { ...metadataAsChange(notification.metadata, true), isEncrypted: notification.isEncrypted ?? true }
+  if (stored === undefined) await checkRoom(tx, 'copies', notification.from, ports)
   const merged = mergeMetadata(standing(stored, now)?.metadata, change, {
     by: ports.self,
     now,
@@ -116,45 +117,61 @@ async function keepCopy(tx: Transaction, notification: Notification, ports: Port
   )
 }
 
-/** Neither server stores it; the same id counts once (page 07, E49). */
-async function receiveInMemory(notification: Notification, ports: Ports): Promise<void> {
-  const stored = await ports.notifications.get(notification.id)
-  // No pause between this look and the place it takes: two connections may bring the same one.
-  if (
-    isRepeat(stored, notification) ||
-    isRepeat(ports.ephemeral.get(notification.id, notification.from), notification)
-  ) {
-    return
-  }
+/** Whether a peer may send this. @throws AtError AT0009, AT0013 */
+function judge(
+  { to, owner }: Subject,
+  messageType: 'key' | 'text',
+  peer: AtSign,
+  blocked: boolean,
+  ports: Ports,
+): void {
+  const { self } = ports
+  const exchange = { direction: 'in', self, peer, recipient: to, owner, messageType, blocked } as const
+  const refusal = permitsExchange(exchange)
+  if (refusal !== undefined) throw refusal
+}
+
+const received = (p: Params, peer: AtSign, ports: Ports): Notification =>
+  makeNotification(p, p.subject, { from: peer, to: ports.self, type: 'received' }, ports)
+
+/** Neither server stores it; the same one counts once (page 07, E49). */
+async function receiveInMemory(p: Params, peer: AtSign, ports: Ports): Promise<void> {
+  judge(p.subject, p.messageType ?? 'key', peer, await isBlocked(ports.records, ports.self, peer), ports)
+  const notification = received(p, peer, ports)
+  if (notification.expiresAt <= ports.clock.now()) return
+  // No pause between the second look and the place it takes: two connections may bring the same one.
+  if ((await ports.notifications.has(notification)) || ports.ephemeral.has(notification)) return
   ports.ephemeral.put(notification)
   ports.feed.received(notification)
 }
 
-async function receiveStored(notification: Notification, ports: Ports): Promise<void> {
-  await ports.write(async (tx) => {
-    if (isRepeat(await tx.notification(notification.id), notification)) return
+const onFlash = { durability: 'group' } as const
+
+/**
+ * Everything is judged within the change, so that lines under way at one time keep their order. The same content under
+ * the same id is a repeat; base Python sends different content under one id (page 04, section 4).
+ */
+const receiveStored = (p: Params, peer: AtSign, ports: Ports): Promise<void> =>
+  ports.write(async (tx) => {
+    const blocked = parseBlockList((await tx.record(blockListKey(ports.self).text))?.value).includes(peer)
+    judge(p.subject, p.messageType ?? 'key', peer, blocked, ports)
+    const notification = received(p, peer, ports)
+    if (notification.expiresAt <= ports.clock.now()) return
+    if (ports.ephemeral.has(notification) || (await tx.hasNotification(notification))) return
+    await checkRoom(tx, 'notifications', peer, ports)
     await tx.putNotification(notification)
     const commitId = notification.messageType === 'text' ? -1 : await keepCopy(tx, notification, ports)
     tx.onCommit(() => {
       ports.feed.received(notification)
       if (commitId >= 0) ports.feed.changed(commitId, notification.operation)
     })
-  })
-}
+    // Whatever this server risks with its own readings: the sender is told that it need not send this again.
+  }, onFlash)
 
 /** A message of another atSign's server. `data:success` means stored, so that the sender never repeats it. */
 async function receive(p: Params, peer: AtSign, ports: Ports): Promise<Reply> {
-  const { to: recipient, owner } = p.subject
-  const { self } = ports
-  const messageType = p.messageType ?? 'key'
   checkMessage(p)
-  const blocked = await isBlocked(ports.records, self, peer)
-  const refusal = permitsExchange({ direction: 'in', self, peer, recipient, owner, messageType, blocked })
-  if (refusal !== undefined) throw refusal
-  const notification = makeNotification(p, p.subject, { from: peer, to: self, type: 'received' }, ports)
-  if (notification.expiresAt > ports.clock.now()) {
-    await (notification.ephemeral ? receiveInMemory : receiveStored)(notification, ports)
-  }
+  await (p.eph ? receiveInMemory : receiveStored)(p, peer, ports)
   return data('success')
 }
 

@@ -9,7 +9,7 @@ import type { Metadata, MetadataChange } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
 import type { Session } from '../core/session.ts'
 import type { Part, ValueType } from '../wire/grammar.ts'
-import { isBlocked } from './block-list.ts'
+import { blockListKey, parseBlockList } from './block-list.ts'
 import { lineBreak } from './changes.ts'
 import type { Ports } from './verb.ts'
 
@@ -199,11 +199,10 @@ export function makeNotification(
 }
 
 /** A new message of the owner for one recipient. @throws AtError AT0009 when it may not go there, AT0016 */
-async function addressed(message: Message, body: Body, to: AtSign, ports: Ports): Promise<Notification> {
+function addressed(message: Message, body: Body, to: AtSign, blocked: boolean, ports: Ports): Notification {
   const { self } = ports
   const { messageType = 'key' } = message
   const { owner = self } = body
-  const blocked = await isBlocked(ports.records, self, to)
   const refusal = permitsExchange({ direction: 'out', self, peer: to, recipient: to, owner, messageType, blocked })
   if (refusal !== undefined) throw refusal
   return makeNotification(message, body, { from: self, to, type: to === self ? 'received' : 'sent' }, ports)
@@ -213,34 +212,41 @@ async function addressed(message: Message, body: Body, to: AtSign, ports: Ports)
 const announce = ({ feed, outgoing, self }: Ports, notification: Notification): void =>
   notification.to === self ? feed.received(notification) : outgoing.wake(notification.to)
 
+const isLive = ({ expiresAt }: Notification, ports: Ports): boolean => expiresAt > ports.clock.now()
+
+/** Notifications that no store ever sees. */
+async function sendInMemory(message: Message, body: Body, to: readonly AtSign[], ports: Ports): Promise<string[]> {
+  const list = await ports.records.get(blockListKey(ports.self).text)
+  const blocked = parseBlockList(list?.value)
+  const notifications = to.map((one) => addressed(message, body, one, blocked.includes(one), ports))
+  const live = notifications.filter((one) => isLive(one, ports))
+  for (const notification of live) ports.ephemeral.put(notification)
+  for (const notification of live) announce(ports, notification)
+  return notifications.map(({ id }) => id)
+}
+
+/** Everything is judged within the change, so that commands under way at one time keep their order. */
+const sendStored = (message: Message, body: Body, to: readonly AtSign[], ports: Ports): Promise<string[]> =>
+  ports.write(async (tx) => {
+    const blocked = parseBlockList((await tx.record(blockListKey(ports.self).text))?.value)
+    const notifications = to.map((one) => addressed(message, body, one, blocked.includes(one), ports))
+    for (const notification of notifications.filter((one) => isLive(one, ports))) {
+      if (notification.to === ports.self) await tx.putNotification(notification)
+      else await tx.enqueue(notification)
+      tx.onCommit(() => announce(ports, notification))
+    }
+    return notifications.map(({ id }) => id)
+  })
+
 /**
  * Sends a message of the owner to each recipient, or to none when one of them is refused. One that has expired already
  * is accepted, and nothing is stored or sent (page 07, section 15).
  * @returns the ids, in the order of the recipients
+ * @throws AtError AT0006 when the outbox of a recipient is full, AT0009, AT0016
  */
-export async function sendMessage(
-  message: Message,
-  body: Body,
-  recipients: readonly AtSign[],
-  ports: Ports,
-): Promise<string[]> {
+export function sendMessage(message: Message, body: Body, to: readonly AtSign[], ports: Ports): Promise<string[]> {
   checkMessage(message)
-  const notifications: Notification[] = []
-  for (const to of recipients) notifications.push(await addressed(message, body, to, ports))
-  const live = notifications.filter(({ expiresAt }) => expiresAt > ports.clock.now())
-  if (message.eph) {
-    for (const notification of live) ports.ephemeral.put(notification)
-    for (const notification of live) announce(ports, notification)
-  } else if (live.length > 0) {
-    await ports.write(async (tx) => {
-      for (const notification of live) {
-        if (notification.to === ports.self) await tx.putNotification(notification)
-        else await tx.enqueue(notification)
-        tx.onCommit(() => announce(ports, notification))
-      }
-    })
-  }
-  return notifications.map(({ id }) => id)
+  return (message.eph ? sendInMemory : sendStored)(message, body, to, ports)
 }
 
 /** An enrollment needs write access to the notified key's namespace; a text has none (page 08, 7.1). */

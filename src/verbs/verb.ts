@@ -6,7 +6,16 @@ import type { Metadata } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
 import type { Pattern } from '../core/pattern.ts'
 import type { Session, SessionKind } from '../core/session.ts'
-import type { Commits, Enrollments, Notifications, Records, Transaction, WriteOptions } from '../core/storage.ts'
+import type {
+  Commits,
+  Enrollments,
+  Holding,
+  HoldingKind,
+  Notifications,
+  Records,
+  Transaction,
+  WriteOptions,
+} from '../core/storage.ts'
 import type { Grammar } from '../wire/grammar.ts'
 import type { Reply } from '../wire/reply.ts'
 
@@ -65,9 +74,9 @@ export interface Outgoing {
 
 /** Notifications that no store ever sees (`eph`): gone when they expire or this server stops. */
 export interface Ephemeral {
-  /** The one with this id, of this sender if it is named. */
-  get(id: string, from?: AtSign): Notification | undefined
-  /** Holds or replaces one; when there is no room, older ones give way. @throws AtError AT0022 for one that is too long */
+  /** Whether the same one is held: same direction, other side, id and content. */
+  has(notification: Notification): boolean
+  /** Holds one; when there is no room, older ones give way. @throws AtError AT0022 for one that is too long */
   put(notification: Notification): void
   remove(notification: Notification): void
 }
@@ -111,6 +120,8 @@ export interface Ports {
   disconnect(atSign: AtSign): void
   /** One metric as a session may see it. */
   metric(id: number, who: Identity, pattern: Pattern | undefined): Promise<Metric | undefined>
+  /** Room that one peer may take here. */
+  readonly peerQuota: Readonly<Record<HoldingKind, Holding>>
   /** Client regexes are compiled here, once each. */
   pattern(source: string): Pattern
   /** Life of a notification that names none, in milliseconds. */

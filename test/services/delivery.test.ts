@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { limits } from '../../src/core/limits.ts'
 import type { Notification } from '../../src/core/notification.ts'
 import { deliveryLine } from '../../src/services/delivery-line.ts'
 import { type Answer, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
@@ -78,8 +79,9 @@ describe('delivery', () => {
     owner = await alice.owner()
   })
 
-  const send = async (to: string, value: string, options = ''): Promise<string> => {
-    const reply = await owner.ask(`notify:${options}@${to}:reading.wavi@alice:${value}`)
+  /** Each value is about a key of its own, unless the key is told. */
+  const send = async (to: string, value: string, options = '', key = value.replaceAll(' ', '')): Promise<string> => {
+    const reply = await owner.ask(`notify:${options}@${to}:${key}.wavi@alice:${value}`)
     return /^data:([^\n]+)\n@alice@$/.exec(reply)?.[1] ?? reply
   }
   const status = (id: string): Promise<string> => owner.ask(`notify:status:${id}`)
@@ -113,6 +115,46 @@ describe('delivery', () => {
       `notify:id:<id>:update:messageType:key:notifier:system:ttln:900000:ttr:100000:ccd:true:cAt:${now}:uAt:${now}:isEncrypted:false:@bob:delkey@alice:v`,
       'notify:id:<id>:delete:messageType:key:notifier:system:ttln:900000:uAt:2023-05-05T11:59:44.123000Z:@bob:delkey@alice',
     ])
+  })
+
+  it('sends the newest few of a notifier when the peer is back, and says that the others have expired', async () => {
+    const bob = await network.script('@bob')
+    await bob.close()
+    const ids: string[] = []
+    for (const value of ['1', '2', '3', '4']) {
+      ids.push(await send('bob', value, 'strategy:latest:latestN:2:notifier:loc:', 'location'))
+      network.clock.advance(1)
+    }
+    await rest()
+    const back = await network.script('@bob')
+    network.clock.advance(longestPause)
+    await patiently(ids[3] ?? '', 'delivered')
+    expect(back.linesWith('notify:').map(valueIn)).toEqual(['3', '4'])
+    expect((await Promise.all(ids.map(status))).map((reply) => reply.slice(5, reply.indexOf('\n')))).toEqual([
+      'expired',
+      'expired',
+      'delivered',
+      'delivered',
+    ])
+  })
+
+  it('does not send what is removed while it waits behind others', async () => {
+    let goOn = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    const bob = await network.script('@bob', async (line, { usual }) => {
+      if (valueIn(line) === 'first') await gate
+      return usual()
+    })
+    await send('bob', 'first', '', 'k')
+    const removed = await send('bob', 'removed', '', 'k')
+    const last = await send('bob', 'last', '', 'k')
+    await until(() => bob.linesWith('notify:').length === 1)
+    expect(await owner.ask(`notify:remove:${removed}`)).toBe('data:success\n@alice@')
+    goOn()
+    await until(() => isSettled(last, 'delivered'))
+    expect(bob.linesWith('notify:').map(valueIn)).toEqual(['first', 'last'])
   })
 
   it('does not announce what is shared with oneself, cached or public', async () => {
@@ -162,19 +204,19 @@ describe('delivery', () => {
 
   it('has several notifications in flight where the peer answers pipelined lines', async () => {
     await network.script('@bob').then((peer) => peer.close())
-    const values = Array.from({ length: 40 }, (_, index) => `r${index}`)
+    const values = Array.from({ length: limits.deliveryWindow + 40 }, (_, index) => `r${index}`)
     const ids = await Promise.all(values.map((value) => send('bob', value)))
     await rest()
-    // The first one is answered once sixteen are there.
+    // The first one is answered once the window is full.
     const bob = await network.script('@bob', async (line, { usual }) => {
       if (line === 'info:brief') return recent
-      if (valueIn(line) === 'r0') await until(() => bob.maxUnread() === 16)
+      if (valueIn(line) === 'r0') await until(() => bob.maxUnread() === limits.deliveryWindow)
       return usual()
     })
     network.clock.advance(longestPause)
     await until(() => isSettled(ids.at(-1) ?? '', 'delivered'))
     expect(bob.linesWith('notify:').map(valueIn)).toEqual(values)
-    expect(bob.maxUnread()).toBe(16)
+    expect(bob.maxUnread()).toBe(limits.deliveryWindow)
     expect(bob.linesWith('info:brief')).toHaveLength(1)
     expect(bob.linesWith('from:')).toHaveLength(1)
   })
@@ -221,6 +263,56 @@ describe('delivery', () => {
     await patiently(first, 'delivered')
   })
 
+  it('never lets a later value of a key arrive before an earlier one', async () => {
+    let busy = true
+    const bob = await network.script('@bob', (line, { usual }) => {
+      if (line === 'info:brief') return recent
+      return busy && valueIn(line) === 'old' ? 'error:AT0011-Exception: not now\n@alice@' : usual()
+    })
+    const ids = [
+      ...[await send('bob', 'first', '', 'k'), await send('bob', 'old', '', 'k'), await send('bob', 'new', '', 'K')],
+      await send('bob', 'other'),
+    ]
+    await until(() => isSettled(ids[3] ?? '', 'delivered'))
+    expect(await status(ids[2] ?? '')).toBe('data:queued\n@alice@')
+    busy = false
+    await patiently(ids[2] ?? '', 'delivered')
+    const ofKey = bob
+      .linesWith('notify:')
+      .map(valueIn)
+      .filter((value) => value !== 'other')
+    expect(ofKey.slice(0, 2)).toEqual(['first', 'old'])
+    expect(ofKey.slice(-2)).toEqual(['old', 'new'])
+    expect(ofKey.filter((value) => value === 'new')).toHaveLength(1)
+  })
+
+  it('keeps texts in order as well', async () => {
+    let busy = true
+    const bob = await network.script('@bob', (line, { usual }) => {
+      if (line === 'info:brief') return recent
+      return busy && line.endsWith('One') ? 'error:AT0011-Exception: not now\n@alice@' : usual()
+    })
+    for (const text of ['One', 'Two', 'Three']) await owner.ask(`notify:id:${text}:messageType:text:@bob:${text}`)
+    await rest()
+    busy = false
+    network.clock.advance(longestPause)
+    await patiently('Three', 'delivered')
+    const texts = bob.linesWith('notify:').map((line) => line.slice(line.lastIndexOf(':') + 1))
+    expect(texts.slice(-3)).toEqual(['One', 'Two', 'Three'])
+  })
+
+  it('sends what comes while something else has to wait', async () => {
+    await network.script('@bob', (line, { usual }) =>
+      valueIn(line) === 'never' ? 'error:AT0011-Exception: not now\n@alice@' : usual(),
+    )
+    await send('bob', 'never')
+    await rest()
+    for (const value of ['a', 'b', 'c']) {
+      const id = await send('bob', value)
+      await until(() => isSettled(id, 'delivered'))
+    }
+  })
+
   it('says it once more without times to a peer that does not know them', async () => {
     const bob = await network.script('@bob', (line, { usual }) =>
       /:[cue]At:|:eAtn:/.test(line) ? 'error:AT0003-Exception: Invalid syntax.\n@alice@' : usual(),
@@ -257,9 +349,26 @@ describe('delivery', () => {
     expect(back.linesWith('notify:').map(valueIn)).toEqual(['long'])
   })
 
-  it('gives up on an atSign that has left the directory', async () => {
+  it('gives up on an atSign that the directory has not known for five minutes', async () => {
     const id = await send('nobody', 'v')
-    await until(() => isSettled(id, 'errored'))
+    const began = network.clock.now()
+    await patiently(id, 'errored')
+    expect(network.clock.now() - began).toBeGreaterThan(limits.unknownRecipientMs - longestPause)
+  })
+
+  it('keeps what waits while the directory has lost its table', async () => {
+    const bob = await network.script('@bob')
+    const address = network.table.get('@bob') ?? ''
+    network.table.remove('@bob')
+    const id = await send('bob', 'v')
+    await until(() => {
+      network.clock.advance(50)
+      return pauses() >= 4
+    })
+    expect(await status(id)).toBe('data:queued\n@alice@')
+    network.table.set('@bob', address)
+    await patiently(id, 'delivered')
+    expect(bob.linesWith('notify:')).toHaveLength(1)
   })
 
   it('keeps what waits while the directory is away', async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import type { AtSign } from '../../src/core/at-sign.ts'
 import { limits } from '../../src/core/limits.ts'
 import type { Notification } from '../../src/core/notification.ts'
+import type { Waiting } from '../../src/core/storage.ts'
 import { createEphemeral, type EphemeralOptions, withEphemeral } from '../../src/services/ephemeral.ts'
 import { all, opened, start, notification as stored, temporary } from '../store/fixtures.ts'
 import { manualClock } from '../support/clock.ts'
@@ -13,6 +15,7 @@ function world(options: Partial<EphemeralOptions> = {}) {
   return { clock, ephemeral: createEphemeral({ self: '@alice', clock, ...options }) }
 }
 const ids = (list: readonly Notification[]): string[] => list.map(({ id }) => id)
+const waiting = (list: readonly Waiting[]): string[] => list.map(({ notification }) => notification.id)
 
 test('one is there by its id until it expires', () => {
   const { clock, ephemeral } = world()
@@ -24,35 +27,64 @@ test('one is there by its id until it expires', () => {
   expect(ephemeral.pending('@bob', 10)).toEqual([])
 })
 
-test('the same id of another sender is another notification', () => {
-  const { ephemeral } = world()
-  for (const from of ['@bob', '@carol'] as const)
-    ephemeral.put(lively('same', { from, to: '@alice', type: 'received', value: from }))
-  expect(ephemeral.get('same', '@bob')?.value).toBe('@bob')
-  expect(ephemeral.get('same', '@carol')?.value).toBe('@carol')
-  expect(ephemeral.get('same', '@dave')).toBeUndefined()
-  ephemeral.remove(lively('same', { from: '@bob' }))
-  expect(ephemeral.since(0)).toHaveLength(1)
+describe('under one id', () => {
+  const from = (sender: AtSign, parts: Partial<Notification> = {}): Notification =>
+    lively('same', { from: sender, to: '@alice', type: 'received', ...parts })
+
+  test('another sender, recipient or content is another notification', () => {
+    const { ephemeral } = world()
+    const made = [
+      ...[from('@bob'), from('@carol'), from('@bob', { value: 'more' }), lively('same')],
+      ...[lively('same', { value: 'more' }), lively('same', { to: '@carol' })],
+    ]
+    for (const one of made) ephemeral.put(one)
+    expect(ephemeral.since(0)).toEqual(made)
+    expect(made.map((one) => ephemeral.has(one))).not.toContain(false)
+    expect(ephemeral.has(from('@dave'))).toBe(false)
+    ephemeral.remove(from('@bob'))
+    expect(ephemeral.since(0)).toHaveLength(5)
+  })
+
+  test('the owner means the latest that was sent, else the latest that arrived', () => {
+    const { ephemeral } = world()
+    ephemeral.put(from('@bob', { at: start + 2, value: 'later' }))
+    ephemeral.put(from('@carol', { at: start + 1 }))
+    expect(ephemeral.get('same')?.value).toBe('later')
+    ephemeral.put(lively('same', { value: 'own' }))
+    expect(ephemeral.get('same')?.value).toBe('own')
+  })
+
+  test('the same one counts once while it waits', () => {
+    const { clock, ephemeral } = world()
+    ephemeral.put(lively('a'))
+    ephemeral.put(lively('b'))
+    clock.advance(5)
+    ephemeral.put(lively('a', { at: clock.now() }))
+    expect(waiting(ephemeral.pending('@bob', 9))).toEqual(['a', 'b'])
+  })
 })
 
 test('those that wait for a recipient come in the order in which they were sent, until they are settled', () => {
   const { ephemeral } = world()
   for (const id of ['a', 'b', 'c']) ephemeral.put(lively(id))
   ephemeral.put(lively('other', { to: '@carol' }))
-  expect(ids(ephemeral.pending('@bob', 2))).toEqual(['a', 'b'])
-  expect(ids(ephemeral.pending('@bob', 9, new Set(['b'])))).toEqual(['a', 'c'])
+  const [first, second] = ephemeral.pending('@bob', 2)
+  expect([first?.notification.id, second?.notification.id]).toEqual(['a', 'b'])
+  expect(waiting(ephemeral.pending('@bob', 9, first?.place))).toEqual(['b', 'c'])
   ephemeral.settle(lively('a'), 'delivered')
-  expect(ids(ephemeral.pending('@bob', 9))).toEqual(['b', 'c'])
+  expect(waiting(ephemeral.pending('@bob', 9))).toEqual(['b', 'c'])
+  expect([first, second].map((one) => ephemeral.waits('@bob', one?.place ?? 0))).toEqual([false, true])
   expect(ephemeral.get('a')?.status).toBe('delivered')
 })
 
-test('settling one that was replaced meanwhile leaves the new one waiting', () => {
-  const { clock, ephemeral } = world()
-  ephemeral.put(lively('a'))
-  clock.advance(5)
-  ephemeral.put(lively('a', { at: clock.now(), value: 'new' }))
-  ephemeral.settle(lively('a'), 'delivered')
-  expect(ephemeral.pending('@bob', 9)[0]?.value).toBe('new')
+test('of the strategy latest the newest few of a notifier wait, the others have expired', () => {
+  const { ephemeral } = world()
+  const latest = { strategy: 'latest', latestN: 2 } as const
+  for (const id of ['a', 'b', 'c']) ephemeral.put(lively(id, latest))
+  ephemeral.put(lively('other', { ...latest, notifier: 'other' }))
+  ephemeral.put(lively('all'))
+  expect(waiting(ephemeral.pending('@bob', 9))).toEqual(['b', 'c', 'other', 'all'])
+  expect(ephemeral.get('a')?.status).toBe('expired')
 })
 
 describe('room', () => {

@@ -133,6 +133,7 @@ describe('a monitor that asks for history', () => {
   it('goes on live, and the fault is logged, when the store cannot be read', async () => {
     const broken: Notifications = {
       get: async () => undefined,
+      has: async () => false,
       // biome-ignore lint/correctness/useYield: it fails before its first notification
       since: async function* () {
         throw new Error('disk gone')
@@ -170,6 +171,20 @@ describe('a monitor of an enrollment', () => {
     feed.received(notification('mine', clock.now()))
     feed.received(notification('foreign', clock.now(), { key: '@alice:x.buzz@bob' }))
     expect(ids()).toEqual(['mine'])
+  })
+
+  it('gets texts, which have no namespace, only by a grant of all of them (page 08, 7.1)', async () => {
+    const { clock, feed } = await world()
+    const as = (namespaces: Record<string, 'r' | 'rw'>): Identity => ({
+      ...{ kind: 'owner', via: 'pkam', enrollmentId: 'e1', namespaces },
+    })
+    const [app, all] = [reader(), reader()]
+    feed.subscribe(everything, as({ wavi: 'rw' }), app.write)
+    feed.subscribe(everything, as({ '*': 'r' }), all.write)
+    for (const key of ['@alice:Hello there', '@alice:see you at home.wavi']) {
+      feed.received(notification(key, clock.now(), { key, value: null, messageType: 'text' }))
+    }
+    expect([app.ids().length, all.ids().length]).toEqual([0, 2])
   })
 })
 

@@ -89,7 +89,7 @@ test('damage to one notification leaves the others, in every list', async () => 
     const { store } = await damaged(prefix)
     await expect(store.notifications.get('n1')).rejects.toMatchObject({ code: 'AT0002' })
     expect((await all(store.notifications.since(0))).map(({ id }) => id)).toEqual(['n2'])
-    expect((await store.outbox.pending('@bob', 5)).map(({ id }) => id)).toEqual(['n2'])
+    expect((await store.outbox.pending('@bob', 5)).map(({ notification: { id } }) => id)).toEqual(['n2'])
   }
 })
 

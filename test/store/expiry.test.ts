@@ -51,7 +51,7 @@ test('the life of a record follows its latest change', async () => {
 test('an expired notification leaves the outbox and makes room there', async () => {
   const store = await opened(await temporary(), { outboxPerPeer: 1 })
   await store.write((tx) => tx.enqueue(notification('n', { expiresAt: start })))
-  expect((await store.outbox.pending('@bob', 1)).map(({ id }) => id)).toEqual(['n'])
+  expect((await store.outbox.pending('@bob', 1)).map(({ notification: { id } }) => id)).toEqual(['n'])
   expect(await store.sweep(start + 1)).toBe(1)
   expect(await store.outbox.recipients()).toEqual([])
   await store.write((tx) => tx.enqueue(notification('next')))

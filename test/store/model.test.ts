@@ -7,7 +7,7 @@ import { isCommitted, parseAtKey } from '../../src/core/at-key.ts'
 import type { Metadata } from '../../src/core/metadata.ts'
 import type { Store } from '../../src/core/storage.ts'
 import { openDatabase } from '../../src/store/database.ts'
-import { fromSortable, sortable } from '../../src/store/layout.ts'
+import { fromSortable, notificationRef, sortable } from '../../src/store/layout.ts'
 import { openStore } from '../../src/store/store.ts'
 import { manualClock } from '../support/clock.ts'
 import { all, enrollment, notification, put, remove, start } from './fixtures.ts'
@@ -21,9 +21,11 @@ const keys = ['a@alice', '@bob:b@alice', 'public:c@alice', 'private:d@alice', 'p
 const isLogged = (key: string) => isCommitted(parseAtKey(key))
 
 const key = fc.constantFrom(...keys)
-const id = fc.constantFrom('n1', 'n2', 'n3', 'n4', 'n5')
+const id = fc.constantFrom('n1', 'n2', 'n3')
 const life = fc.option(fc.integer({ min: 0, max: 40 }), { nil: undefined })
-const told = { id, to: fc.constantFrom('@bob' as const, '@bo' as const), at: fc.nat(5), life: fc.nat(40) }
+const which = { id, to: fc.constantFrom('@bob' as const, '@bo' as const), value: fc.constantFrom('21', '22') }
+const strategy = fc.constantFrom('all' as const, 'latest' as const)
+const told = { ...which, at: fc.nat(5), life: fc.nat(40), strategy }
 
 const step = fc.oneof(
   fc.record({ do: fc.constant('put' as const), key, value: fc.string(), life, nc: fc.boolean() }),
@@ -31,7 +33,7 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('remove' as const), key, nc: fc.boolean() }),
   fc.record({ do: fc.constant('notify' as const), ...told }),
   fc.record({ do: fc.constant('enqueue' as const), ...told }),
-  fc.record({ do: fc.constant('settle' as const), id, sync: fc.boolean() }),
+  fc.record({ do: fc.constant('settle' as const), ...which, sync: fc.boolean() }),
   fc.record({ do: fc.constant('enroll' as const), id: fc.constantFrom('e1', 'e2'), life }),
   fc.record({ do: fc.constantFrom('pause' as const, 'sweep' as const, 'restart' as const) }),
 )
@@ -78,13 +80,14 @@ function changeRecord(world: World, step: Extract<Step, { do: 'put' | 'meta' | '
 function changeNotification(world: World, step: Extract<Step, { do: 'notify' | 'enqueue' | 'settle' }>): void {
   const { store, expected } = world
   if (step.do === 'settle') {
-    const known = expected.notifications.get(step.id) ?? notification(step.id)
-    model.settleInModel(expected, step.id, 'delivered')
+    const known = notification(step.id, { to: step.to, value: step.value })
+    model.settleInModel(expected, notificationRef(known), 'delivered')
     world.under.push(store.write((tx) => tx.settle(known, 'delivered'), { sync: step.sync }))
     return
   }
-  const { id, to } = step
-  const made = notification(id, { to, at: start + step.at, expiresAt: world.now + step.life })
+  const { id, to, value, strategy } = step
+  const times = { at: start + step.at, expiresAt: world.now + step.life }
+  const made = notification(id, { to, value, strategy, ...times })
   if (step.do === 'notify') {
     model.putInModel(expected, made)
     world.under.push(store.write((tx) => tx.putNotification(made)))
@@ -135,12 +138,15 @@ async function compare({ store, expected }: World): Promise<void> {
     entries.sort((one, other) => one.commitId - other.commitId),
   )
   expect(store.commits.lastId()).toBe(expected.lastId)
-  const listed = [...notifications.values()].sort((one, other) => one.at - other.at || (one.id < other.id ? -1 : 1))
+  const refs = new Map([...notifications].map(([ref, one]) => [one, ref]))
+  const listed = [...notifications.values()].sort(
+    (one, other) => one.at - other.at || ((refs.get(one) ?? '') < (refs.get(other) ?? '') ? -1 : 1),
+  )
   expect(await all(store.notifications.since(start - 1))).toEqual(listed)
   expect(await all(store.notifications.since(start + 2))).toEqual(listed.filter(({ at }) => at > start + 2))
   expect((await store.outbox.recipients()).sort()).toEqual([...outbox.keys()].sort())
   for (const recipient of ['@bob', '@bo'] as const) {
-    const waiting = (await store.outbox.pending(recipient, 10)).map(({ id }) => id)
+    const waiting = (await store.outbox.pending(recipient, 10)).map((one) => notificationRef(one.notification))
     expect(waiting).toEqual(outbox.get(recipient) ?? [])
   }
   const next = model.expiryOf(expected)[0]

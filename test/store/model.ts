@@ -1,14 +1,15 @@
 import type { Metadata } from '../../src/core/metadata.ts'
 import type { Notification, NotificationStatus } from '../../src/core/notification.ts'
 import type { CommitOperation } from '../../src/core/record.ts'
-import { expiryKey } from '../../src/store/layout.ts'
+import { expiryKey, notificationRef } from '../../src/store/layout.ts'
 
 /** What a store should hold, in plain Maps: the specification of the property test. */
 export interface Model {
   readonly records: Map<string, { value: string | null; metadata: Metadata }>
   readonly log: Map<string, { commitId: number; operation: CommitOperation }>
+  /** By `notificationRef`. */
   readonly notifications: Map<string, Notification>
-  /** Ids in queue order, by recipient. */
+  /** Refs in queue order, by recipient. */
   readonly outbox: Map<string, string[]>
   readonly enrollments: Map<string, number | undefined>
   lastId: number
@@ -28,34 +29,41 @@ export function logInModel(model: Model, key: string, operation: CommitOperation
   return model.lastId
 }
 
-function leave(model: Model, id: string, keep?: string): void {
-  for (const [recipient, ids] of model.outbox) {
-    const left = recipient === keep ? ids : ids.filter((other) => other !== id)
+function leave(model: Model, ref: string): void {
+  for (const [recipient, refs] of model.outbox) {
+    const left = refs.filter((other) => other !== ref)
     if (left.length > 0) model.outbox.set(recipient, left)
     else model.outbox.delete(recipient)
   }
 }
 
 export function putInModel(model: Model, notification: Notification): void {
-  leave(model, notification.id, notification.to)
-  model.notifications.set(notification.id, notification)
+  leave(model, notificationRef(notification))
+  model.notifications.set(notificationRef(notification), notification)
 }
 
 /** @returns false when the outbox is full */
 export function enqueueInModel(model: Model, notification: Notification, limit: number): boolean {
-  const waiting = model.outbox.get(notification.to) ?? []
-  const waits = waiting.includes(notification.id)
-  if (!waits && waiting.length >= limit) return false
+  const { to, notifier, latestN } = notification
+  const ref = notificationRef(notification)
+  if (model.outbox.get(to)?.includes(ref)) return true
+  const rivals = (model.outbox.get(to) ?? []).filter((other) => {
+    const known = model.notifications.get(other)
+    return known?.strategy === 'latest' && known.notifier === notifier
+  })
+  const dropped = notification.strategy === 'latest' ? rivals.slice(0, Math.max(rivals.length - latestN + 1, 0)) : []
+  if ((model.outbox.get(to)?.length ?? 0) - dropped.length >= limit) return false
+  for (const other of dropped) settleInModel(model, other, 'expired')
   putInModel(model, notification)
-  if (!waits) model.outbox.set(notification.to, [...waiting, notification.id])
+  model.outbox.set(to, [...(model.outbox.get(to) ?? []), ref])
   return true
 }
 
-export function settleInModel(model: Model, id: string, status: NotificationStatus): void {
-  const notification = model.notifications.get(id)
+export function settleInModel(model: Model, ref: string, status: NotificationStatus): void {
+  const notification = model.notifications.get(ref)
   if (notification === undefined) return
-  leave(model, id)
-  model.notifications.set(id, { ...notification, status })
+  leave(model, ref)
+  model.notifications.set(ref, { ...notification, status })
 }
 
 /** Everything that can expire, as keys of the expiry index. */
@@ -64,7 +72,7 @@ export function expiryOf(model: Model): string[] {
   for (const [key, { metadata }] of model.records) {
     if (metadata.expiresAt !== undefined) keys.push(expiryKey(metadata.expiresAt, 'r', key))
   }
-  for (const [id, { expiresAt }] of model.notifications) keys.push(expiryKey(expiresAt, 'n', id))
+  for (const [ref, { expiresAt }] of model.notifications) keys.push(expiryKey(expiresAt, 'n', ref))
   for (const [id, expiresAt] of model.enrollments) {
     if (expiresAt !== undefined) keys.push(expiryKey(expiresAt, 'e', id))
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { openDatabase } from '../../src/store/database.ts'
+import { formatVersion } from '../../src/store/layout.ts'
 import type { Migration } from '../../src/store/migrations.ts'
 import { openStore, type StoreSeams } from '../../src/store/store.ts'
 import { bare, contents, opened, put, temporary } from './fixtures.ts'
@@ -16,6 +17,9 @@ async function provisioned(seams: StoreSeams = {}): Promise<string> {
   await store.close()
   return directory
 }
+
+/** A format that does not exist yet. */
+const next = formatVersion + 1
 
 const step = (to: number, run: Migration['run'] = async () => {}): Migration => ({ to, run })
 
@@ -45,10 +49,10 @@ test('the store of another atSign is refused by what is inside it, should its ma
 })
 
 test('a store of a newer format is refused and not touched', async () => {
-  const directory = await provisioned({ migrations: [step(2)] })
+  const directory = await provisioned({ migrations: [step(next)] })
   const before = await contents(directory)
   const opening = openStore({ directory, atSign: '@alice', clock })
-  await expect(opening).rejects.toMatchObject({ reason: 'newer', message: expect.stringContaining('format 2') })
+  await expect(opening).rejects.toMatchObject({ reason: 'newer', message: expect.stringContaining(`format ${next}`) })
   expect(await contents(directory)).toEqual(before)
 })
 
@@ -86,7 +90,7 @@ test('a damaged identity is restored from the marker, a damaged marker from the 
   await writeFile(join(directory, 'store.json'), '')
   await (await opened(directory)).close()
   expect(JSON.parse(await readFile(join(directory, 'store.json'), 'utf8'))).toMatchObject({
-    format: 1,
+    format: formatVersion,
     atSign: '@alice',
   })
 })
@@ -99,25 +103,25 @@ test('migrations run once each, in order, from the format that is there', async 
       ran.push(to)
       await database.batch([{ key: `!noted!${to}`, value: Buffer.from('x') }], true)
     })
-  await (await opened(directory, {}, { migrations: [noted(2)] })).close()
-  await (await opened(directory, {}, { migrations: [noted(2), noted(3), noted(4)] })).close()
-  expect(ran).toEqual([2, 3, 4])
+  await (await opened(directory, {}, { migrations: [noted(next)] })).close()
+  await (await opened(directory, {}, { migrations: [noted(next), noted(next + 1), noted(next + 2)] })).close()
+  expect(ran).toEqual([next, next + 1, next + 2])
   const keys: string[] = []
   for await (const key of (await bare(directory)).keys({ prefix: '!noted!' })) keys.push(key)
-  expect(keys).toEqual(['!noted!2', '!noted!3', '!noted!4'])
+  expect(keys).toEqual([next, next + 1, next + 2].map((to) => `!noted!${to}`))
 })
 
 test('a migration that fails leaves the format of the last one that did not', async () => {
   const directory = await provisioned()
-  const fails = step(3, async () => {
+  const fails = step(next + 1, async () => {
     throw new Error('power cut')
   })
-  await expect(opened(directory, {}, { migrations: [step(2), fails] })).rejects.toThrow('power cut')
+  await expect(opened(directory, {}, { migrations: [step(next), fails] })).rejects.toThrow('power cut')
   let ran = 0
   const counts = async () => {
     ran += 1
   }
-  const store = await opened(directory, {}, { migrations: [step(2, counts), step(3, counts)] })
+  const store = await opened(directory, {}, { migrations: [step(next, counts), step(next + 1, counts)] })
   expect(ran).toBe(1)
   expect((await store.records.get('phone.wavi@alice'))?.value).toBe('1')
 })
@@ -125,13 +129,13 @@ test('a migration that fails leaves the format of the last one that did not', as
 test('a new store begins at the newest format', async () => {
   let ran = false
   const directory = await temporary()
-  const migration = step(2, async () => {
+  const migration = step(next, async () => {
     ran = true
   })
   await opened(directory, {}, { migrations: [migration] })
   expect(ran).toBe(false)
   expect(JSON.parse(await readFile(join(directory, 'store.json'), 'utf8'))).toMatchObject({
-    format: 2,
+    format: next,
     atSign: '@alice',
   })
 })

@@ -70,7 +70,7 @@ test('an outbox entry that is gone is back in its place, and counted', async () 
   const store = await opened(await harmed(without('!outbox!')))
   expect(await store.outbox.recipients()).toEqual([])
   await store.scrub(whole)
-  expect((await store.outbox.pending('@bob', 5)).map(({ id }) => id)).toEqual(['n1'])
+  expect((await store.outbox.pending('@bob', 5)).map(({ notification: { id } }) => id)).toEqual(['n1'])
 })
 
 test('a record that is gone is named with its commit id', async () => {

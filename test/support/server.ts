@@ -37,7 +37,7 @@ export interface TestServer {
   readonly faults: string[]
 }
 
-export interface TestServerOptions extends Partial<Pick<AtServerOptions, 'places' | 'federation'>> {
+export interface TestServerOptions extends Partial<Pick<AtServerOptions, 'places' | 'federation' | 'peerQuota'>> {
   readonly atSign?: AtSign
   readonly clock?: ManualClock
   readonly seams?: StoreSeams

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { until } from '../support/network.ts'
 import {
   asEnrolled,
   asOwner,
@@ -8,6 +9,7 @@ import {
   raw,
   startServer,
   type TestServer,
+  type TestServerOptions,
 } from '../support/server.ts'
 
 let alice: TestServer
@@ -185,6 +187,21 @@ describe('from a peer', () => {
     expect([(await shown()).value, (await shown()).value]).toEqual(['one', 'two'])
   })
 
+  test('nothing of others changes by the choice of an id', async () => {
+    const theirs = await asOwner(bob)
+    await owner.ask('notify:id:chosen:@nobody:x.wavi@alice:to another')
+    await owner.ask('notify:id:chosen-too:@alice:x.wavi@alice:to myself')
+    await shown()
+    for (const id of ['chosen', 'chosen-too']) {
+      expect(await peer.ask(`notify:id:${id}:@alice:x.wavi@bob:from a peer`)).toBe(success)
+      expect((await shown()).value).toBe('from a peer')
+    }
+    expect(await owner.ask('notify:fetch:chosen')).toContain('"atValue":"to another"')
+    const list = await owner.ask('notify:list:x.wavi@alice')
+    expect(list).toContain('"value":"to myself"')
+    expect(await theirs.ask('notify:status:chosen')).toBe('data:null\n@bob@')
+  })
+
   test('one that has expired is accepted and dropped (page 07, E48)', async () => {
     expect(await peer.ask('notify:id:late:eAtn:2020-01-01T00:00:00Z:@alice:x.y@bob:v')).toBe(success)
     expect(await owner.ask('notify:status:late')).toBe('data:null\n@alice@')
@@ -233,6 +250,61 @@ describe('from a peer', () => {
     expect(await owner.ask('llookup:cached:@alice:none.wavi@bob')).toMatch(/^error:AT0015-/)
     expect(await owner.ask('llookup:cached:@alice:stays.wavi@bob')).toBe('data:v\n@alice@')
   })
+})
+
+describe('the room of a peer', () => {
+  const plenty = { count: 100, bytes: 100_000 }
+  /** @carol with so much room for each peer, and sessions of @bob and @dave there. */
+  async function crowded(peerQuota: NonNullable<TestServerOptions['peerQuota']>) {
+    const server = await startServer({ atSign: '@carol', peerQuota })
+    const dave = await startServer({ atSign: '@dave' })
+    // Until shortly before the sweep for what has expired.
+    server.clock.advance(590_000)
+    for (const from of [bob, dave]) connectServers(server, from)
+    const [one, other] = [await asPeer(server, bob), await asPeer(server, dave)]
+    const send = (line: string): Promise<string> => one.ask(`notify:${line}`)
+    return { server, send, sendAsDave: (line: string): Promise<string> => other.ask(`notify:${line}`) }
+  }
+
+  test('is bounded in notifications: no more until some expire, and others are not concerned', async () => {
+    const { server, send, sendAsDave } = await crowded({ notifications: { ...plenty, count: 3 }, copies: plenty })
+    for (const id of ['1', '2', '3']) expect(await send(`id:${id}:ttln:5000:@carol:x.wavi@bob:v`)).toBe(success)
+    expect(await send('id:4:@carol:x.wavi@bob:v')).toMatch(/^error:AT0028-.*3 notifications of @bob are held.*\n@$/)
+    expect(await send('id:3:@carol:x.wavi@bob:v')).toBe(success)
+    expect(await sendAsDave('id:4:@carol:x.wavi@dave:v')).toBe('data:success\n@dave@')
+    server.clock.advance(20_000)
+    await until(async () => (await send('id:4:@carol:x.wavi@bob:v')) === success)
+  })
+
+  test('is bounded in copies: new ones are refused, those that are there change', async () => {
+    const { send, sendAsDave } = await crowded({ notifications: plenty, copies: { ...plenty, count: 2 } })
+    for (const name of ['a', 'b']) expect(await send(`ttr:-1:@carol:${name}.wavi@bob:v`)).toBe(success)
+    expect(await send('ttr:-1:@carol:c.wavi@bob:v')).toMatch(/^error:AT0028-.*2 copies of @bob/)
+    expect(await send('ttr:-1:@carol:a.wavi@bob:new')).toBe(success)
+    expect(await sendAsDave('ttr:-1:@carol:c.wavi@dave:v')).toBe('data:success\n@dave@')
+  })
+
+  test('is bounded in bytes', async () => {
+    const { send } = await crowded({ notifications: plenty, copies: plenty })
+    expect(await send(`@carol:x.wavi@bob:${'v'.repeat(100_000)}`)).toBe(success)
+    expect(await send('@carol:x.wavi@bob:v')).toMatch(/^error:AT0028-/)
+  })
+})
+
+test('other content or another recipient under one id is sent as well, as base Python does (page 04, section 4)', async () => {
+  const theirs = await asOwner(bob)
+  theirs.write('monitor:strict\n')
+  for (const line of ['@nobody:x.wavi@alice:1', '@bob:x.wavi@alice:1', '@bob:x.wavi@alice:2', '@bob:y.wavi@alice:2']) {
+    alice.clock.advance(1)
+    expect(await owner.ask(`notify:id:reused:${line}`)).toBe('data:reused\n@alice@')
+  }
+  const arrived = [await shown(theirs), await shown(theirs), await shown(theirs)].map(
+    ({ key, value }) => `${key} ${value}`,
+  )
+  expect(arrived.sort()).toEqual(['@bob:x.wavi@alice 1', '@bob:x.wavi@alice 2', '@bob:y.wavi@alice 2'])
+  expect(await owner.ask('notify:fetch:reused')).toContain('"notification":"@bob:y.wavi@alice"')
+  expect(await owner.ask('notify:remove:reused')).toBe('data:success\n@alice@')
+  expect(await owner.ask('notify:fetch:reused')).toContain('"atValue":"2"')
 })
 
 test('nobody else may notify', async () => {

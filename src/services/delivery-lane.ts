@@ -1,0 +1,288 @@
+import { permitsExchange } from '../core/access.ts'
+import type { AtSign } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
+import { AtError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { Log } from '../core/log.ts'
+import type { Notification } from '../core/notification.ts'
+import type { Store } from '../core/storage.ts'
+import { isBlocked } from '../verbs/block-list.ts'
+import { attempt } from './delivery-attempt.ts'
+import { createQueue, type Entry, type Judge } from './delivery-queue.ts'
+import type { Settle } from './delivery-settlement.ts'
+import type { EphemeralStore } from './ephemeral.ts'
+import type { PeerFeatures, PeerSession } from './peer-session.ts'
+import type { Peers } from './peers.ts'
+
+/** What the lanes of one atServer share. */
+export interface LaneParts {
+  readonly self: AtSign
+  readonly clock: Clock
+  readonly log: Log
+  readonly store: Pick<Store, 'outbox' | 'records'>
+  readonly peers: Pick<Peers, 'proven'>
+  readonly ephemeral: EphemeralStore
+  readonly settle: Settle
+  /** A number from 0 to 1 that spreads retries. */
+  readonly random: () => number
+}
+
+/** The way of notifications to one recipient. */
+export interface Lane {
+  /** Something may be waiting. */
+  wake(): void
+  close(): void
+}
+
+/** Back-off of the reference: 200 ms growing by the golden ratio to 10 s (page 07, 16.2), spread by a fifth. */
+const firstPauseMs = 200
+const growth = 1.618
+const longestPauseMs = 10_000
+
+/** A connection that fails this often on the same notification fails because of it. */
+const fatalTimes = 3
+/** So many keys of one recipient may stand aside; with more of them it is the peer that is at fault. */
+const mostAside = 64
+/** What a peer is taken for until it was asked. */
+const plain: PeerFeatures = { eAtn: false, eph: false }
+
+/**
+ * Sends what waits for one recipient: a sliding window of notifications in flight where the peer answers pipelined lines,
+ * one by one elsewhere. Of one key only one is in flight, so that a later value never arrives before an earlier one, and
+ * when the peer cannot take it now only those of its key wait behind it.
+ * @param onIdle called when nothing is left to do; the lane may be forgotten then
+ */
+export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => void): Lane {
+  const { self, clock, log, store, peers, ephemeral, settle } = parts
+  const queue = createQueue(recipient, store.outbox, ephemeral)
+  const inFlight = new Map<string, Entry>()
+  const held = new Set<string>()
+  /** Keys whose first notification the peer could not take, until the next attempt. */
+  const stuck = new Set<string>()
+  /** Keys on whose first notification the connection failed again and again: tried alone, after all others. */
+  const fatal = new Set<string>()
+  let culprit: { readonly token: string; readonly times: number } | undefined
+  let failures = 0
+  let refusals = 0
+  /** Since when the directory does not know the recipient. */
+  let unknownSince: number | undefined
+  let cancelPause: (() => void) | undefined
+  let cancelStuck: (() => void) | undefined
+  let broken: Error | undefined
+  let asked: { readonly session: PeerSession; readonly features: PeerFeatures } | undefined
+  /** Notifications that were sent and whose outcome is not written yet. */
+  let underWay = 0
+  let running = false
+  let dirty = false
+  let closed = false
+  let wakeUp = (): void => {}
+
+  const changed = (): void => {
+    dirty = true
+    wakeUp()
+  }
+
+  const pauseMs = (times: number): number =>
+    Math.min(firstPauseMs * growth ** times, longestPauseMs) * (0.8 + 0.4 * parts.random())
+
+  const isBlockedNow = async ({ messageType }: Notification): Promise<boolean> => {
+    const blocked = await isBlocked(store.records, self, recipient)
+    const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType, blocked } as const
+    return permitsExchange(exchange) !== undefined
+  }
+
+  const end = async (entry: Entry, status: 'delivered' | 'errored' | 'expired'): Promise<void> => {
+    await settle(entry.notification, status)
+    queue.putBack(entry)
+  }
+
+  /** Ends the wait of what is not to be sent any more. @returns whether it is over */
+  const isOver = async (entry: Entry): Promise<boolean> => {
+    const { notification } = entry
+    if (!queue.waits(entry)) queue.putBack(entry)
+    else if (notification.expiresAt <= clock.now()) await end(entry, 'expired')
+    else if (await isBlockedNow(notification)) await end(entry, 'errored')
+    else return false
+    return true
+  }
+
+  /** @returns undefined when the directory has not known the recipient for too long (page 07, 16.2) */
+  const openSession = async (): Promise<PeerSession | undefined> => {
+    try {
+      const session = await peers.proven(recipient)
+      unknownSince = undefined
+      return session
+    } catch (error) {
+      if (!(error instanceof AtError && error.code === 'AT0007')) throw error
+      unknownSince ??= clock.now()
+      if (clock.now() - unknownSince < limits.unknownRecipientMs) throw error
+      return undefined
+    }
+  }
+
+  /** Remembers on which notification a connection failed; the others go first when it is the same one again and again. */
+  const blame = ({ token, order }: Entry): void => {
+    const times = culprit?.token === token ? culprit.times + 1 : 1
+    culprit = { token, times }
+    if (times < fatalTimes) return
+    if (fatal.size >= mostAside) fatal.clear()
+    fatal.add(order)
+  }
+
+  const standAside = ({ order }: Entry): void => {
+    stuck.add(order)
+    if (cancelStuck !== undefined) return
+    log('info', 'delivery waits', { recipient, reason: 'the peer cannot take what is waiting' })
+    cancelStuck = clock.after(pauseMs(refusals++), () => {
+      cancelStuck = undefined
+      stuck.clear()
+      queue.rewind()
+      lane.wake()
+    })
+  }
+
+  /** The next of its key may go. */
+  const free = ({ token, order }: Entry): void => {
+    if (inFlight.delete(token)) held.delete(order)
+    changed()
+  }
+
+  const send = async (entry: Entry, session: PeerSession, features: PeerFeatures): Promise<void> => {
+    const { notification } = entry
+    const outcome = await attempt(session, notification, clock.now(), features)
+    if (outcome === 'later') {
+      standAside(entry)
+      queue.putBack(entry)
+      return
+    }
+    failures = 0
+    if (stuck.size === 0) refusals = 0
+    if (outcome === 'errored') log('warn', 'a peer refused a notification', { recipient, id: notification.id })
+    free(entry)
+    await end(entry, outcome)
+  }
+
+  const launch = (entry: Entry, session: PeerSession, features: PeerFeatures): void => {
+    inFlight.set(entry.token, entry)
+    held.add(entry.order)
+    underWay++
+    send(entry, session, features)
+      .catch((error: Error) => {
+        // Replies come in order, so the first one that fails is the one on which the connection failed.
+        if (broken === undefined && session.closed) blame(entry)
+        broken ??= error
+        queue.putBack(entry)
+      })
+      .finally(() => {
+        underWay--
+        free(entry)
+      })
+  }
+
+  /** Asks a peer once a session, when more than one simple notification is for it. */
+  const featuresOf = async ({ notification }: Entry, session: PeerSession): Promise<PeerFeatures> => {
+    if (asked?.session === session) return asked.features
+    const asks = notification.explicitExpiry === true || notification.ephemeral === true
+    if (inFlight.size === 0 && !asks && !queue.holdsMore()) return plain
+    const features = await session.features()
+    asked = { session, features }
+    return features
+  }
+
+  const judge: Judge = (order) => {
+    if (held.has(order)) return 'held'
+    return stuck.has(order) || fatal.has(order) ? 'aside' : 'free'
+  }
+
+  /** The next one; when nothing else is left to do, one of a key that waits for that. */
+  const next = async (): Promise<Entry | undefined> => {
+    const entry = await queue.take(judge)
+    if (entry !== undefined || fatal.size === 0 || inFlight.size > 0) return entry
+    queue.rewind()
+    const alone = await queue.take((order) => (stuck.has(order) ? 'aside' : 'free'))
+    fatal.delete(alone?.order ?? '')
+    return alone
+  }
+
+  const sendNext = async (entry: Entry): Promise<void> => {
+    if (await isOver(entry)) return
+    const session = await openSession()
+    if (session === undefined) {
+      log('warn', 'the directory does not know a recipient', { recipient, id: entry.notification.id })
+      await end(entry, 'errored')
+      return
+    }
+    launch(entry, session, await featuresOf(entry, session))
+  }
+
+  /** Sends as many as may be in flight. */
+  const fill = async (): Promise<void> => {
+    const window = (): number => (asked === undefined || asked.features.eAtn ? limits.deliveryWindow : 1)
+    while (!closed && broken === undefined && inFlight.size < window() && stuck.size < mostAside) {
+      const entry = await next()
+      if (entry === undefined) return
+      await sendNext(entry).catch((error: Error) => {
+        queue.putBack(entry)
+        broken ??= error
+      })
+    }
+  }
+
+  const work = async (): Promise<void> => {
+    for (;;) {
+      dirty = false
+      await fill()
+      if (closed) return
+      if (dirty) continue
+      if (underWay > 0) {
+        await new Promise<void>((resolve) => {
+          wakeUp = resolve
+        })
+        continue
+      }
+      if (broken !== undefined) throw broken
+      // What the store gave a lower place than it has read, after it recovered from a failed write, is found as well.
+      if (stuck.size > 0 || !queue.hasRead()) return
+      queue.rewind()
+    }
+  }
+
+  const rest = (error: Error): void => {
+    log('info', 'delivery waits', { recipient, reason: error.message })
+    queue.rewind()
+    broken = undefined
+    cancelPause = clock.after(pauseMs(failures++), () => {
+      cancelPause = undefined
+      run()
+    })
+  }
+
+  const run = (): void => {
+    if (closed || running || cancelPause !== undefined) return
+    running = true
+    work()
+      .catch((error: Error) => {
+        if (!closed) rest(error)
+      })
+      .finally(() => {
+        running = false
+        if (dirty) run()
+        else if (cancelPause === undefined && cancelStuck === undefined) onIdle()
+      })
+  }
+
+  const lane: Lane = {
+    wake() {
+      queue.extend()
+      changed()
+      run()
+    },
+    close() {
+      closed = true
+      cancelPause?.()
+      cancelStuck?.()
+      wakeUp()
+    },
+  }
+  return lane
+}

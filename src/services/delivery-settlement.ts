@@ -1,0 +1,37 @@
+import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { Store } from '../core/storage.ts'
+import type { EphemeralStore } from './ephemeral.ts'
+
+/** Records how notifications ended; resolves when that is written. */
+export type Settle = (notification: Notification, status: NotificationStatus) => Promise<void>
+
+/**
+ * Writes what ended within one turn as one change. It need not be on flash: after a power cut the recipient recognises
+ * what is sent once more.
+ */
+export function createSettlement(store: Pick<Store, 'write'>, ephemeral: EphemeralStore): Settle {
+  let group: (readonly [Notification, NotificationStatus])[] = []
+  let written: Promise<void> | undefined
+
+  const write = async (): Promise<void> => {
+    const ended = group
+    group = []
+    written = undefined
+    await store.write(
+      async (tx) => {
+        for (const [notification, status] of ended) await tx.settle(notification, status)
+      },
+      { sync: false },
+    )
+  }
+
+  return async (notification, status) => {
+    if (notification.ephemeral) {
+      ephemeral.settle(notification, status)
+      return
+    }
+    group.push([notification, status])
+    written ??= new Promise<void>((resolve) => setImmediate(resolve)).then(write)
+    await written
+  }
+}

@@ -1,0 +1,39 @@
+import type { AtSign } from '../core/at-sign.ts'
+import type { Metadata } from '../core/metadata.ts'
+import type { Notification } from '../core/notification.ts'
+import type { Holding, HoldingKind } from '../core/storage.ts'
+import { holdingKey, tables } from './layout.ts'
+import type { Draft } from './writer.ts'
+
+// How much is held of each other atSign, kept within the changes themselves, so that it is right after a power cut too.
+
+const nothing: Holding = { count: 0, bytes: 0 }
+/** What a row costs besides its texts. */
+const overhead = 200
+
+const sizeOf = (key: string, value: string | null, metadata: Metadata): number =>
+  overhead + key.length + (value?.length ?? 0) + JSON.stringify(metadata).length
+
+/** Room that a notification takes. */
+export const bytesOfNotification = ({ key, value, metadata }: Notification): number => sizeOf(key, value, metadata)
+
+/** Room that a record takes. */
+export const bytesOfRecord = (key: string, record: { value: string | null; metadata: Metadata }): number =>
+  sizeOf(key, record.value, record.metadata)
+
+/** The atSign whose shared record a key is a copy of; undefined for every other key. */
+export function originOfCopy(key: string): AtSign | undefined {
+  return key.startsWith('cached:@') ? (key.slice(key.lastIndexOf('@')) as AtSign) : undefined
+}
+
+/** What is held of another atSign, staged changes included. */
+export const holdingOf = (draft: Draft, kind: HoldingKind, of: AtSign): Holding =>
+  draft.tryGet(tables.holdings, holdingKey(kind, of)) ?? nothing
+
+/** Adds to what is held of another atSign, or takes away. */
+export function changeHolding(draft: Draft, kind: HoldingKind, of: AtSign, count: number, bytes: number): void {
+  const before = holdingOf(draft, kind, of)
+  const now = { count: before.count + count, bytes: Math.max(before.bytes + bytes, 0) }
+  if (now.count > 0) draft.put(tables.holdings, holdingKey(kind, of), now)
+  else draft.remove(tables.holdings, holdingKey(kind, of))
+}
