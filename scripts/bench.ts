@@ -6,7 +6,8 @@ import { deviceRows } from './bench/device-rows.ts'
 import { prepare } from './bench/fixture.ts'
 import { gateRows } from './bench/gate-row.ts'
 import type { Pace } from './bench/numbers.ts'
-import { circumstances, markdown } from './bench/table.ts'
+import { polRow } from './bench/pol-row.ts'
+import { circumstances, markdown, type Row } from './bench/table.ts'
 import { wireRows } from './bench/wire-rows.ts'
 import { createWorld } from './bench/world.ts'
 
@@ -15,6 +16,7 @@ const rowNames = [
   'pipelined',
   'update',
   'login',
+  'pol',
   'gate',
   'memory',
   'sensor',
@@ -63,9 +65,16 @@ async function bench(): Promise<string> {
   const wire = ['lookup', 'pipelined', 'update', 'login'].some(wants)
     ? await wireRows(fixture, pace, wants, say)
     : { rows: [], notes: [] }
-  if (wants('gate')) say('gate')
-  const gate = wants('gate') ? await gateRows(world) : []
-  const rows = [...wire.rows, ...gate, ...(await deviceRows(fixture, { ...pace, quick }, wants, say))]
+  const more: Row[] = []
+  if (wants('pol')) {
+    say('pol')
+    more.push(await polRow(fixture, pace))
+  }
+  if (wants('gate')) {
+    say('gate')
+    more.push(...(await gateRows(world)))
+  }
+  const rows = [...wire.rows, ...more, ...(await deviceRows(fixture, { ...pace, quick }, wants, say))]
   return json ? JSON.stringify({ ...where, rows, notes: wire.notes }, null, 2) : markdown(rows, wire.notes, where)
 }
 

@@ -103,7 +103,7 @@ async function writeConfig(fixture: Fixture, atSign: AtSign, settings: Record<st
 export async function startDevice(
   fixture: Fixture,
   name: '@device' | '@many',
-  options: { peerPort?: number; until?: RegExp } = {},
+  options: { peerPort?: number; entries?: Readonly<Record<string, string>>; until?: RegExp } = {},
 ): Promise<RunningDevice & { directoryPort: number }> {
   const atSign = parseAtSign(name)
   const [host, port] = ['127.0.0.1', await freePorts(3)]
@@ -114,7 +114,7 @@ export async function startDevice(
       enabled: true,
       host,
       port: directoryPort,
-      entries: { '@peer': `localhost:${options.peerPort ?? 1}` },
+      entries: { '@peer': `localhost:${options.peerPort ?? 1}`, ...options.entries },
     },
     bridge: { keys: keysOf(fixture.world, name), broker: { host, port: brokerPort }, rules },
   })
