@@ -17,7 +17,7 @@ for (const file of new Set(scenes.map((scene) => scene.file))) {
   describe(file, () => {
     for (const scene of scenes.filter((candidate) => candidate.file === file)) {
       test(scene.title, async () => {
-        const stage = scene.fresh ? await startWorld() : world
+        const stage = scene.stage === 'fresh' ? await startWorld() : world
         expect(missingFor(scene, stage)).toEqual([])
         await playScene(scene, stage)
       })

@@ -136,6 +136,9 @@ export async function startWorld(): Promise<World> {
     values: new Map([
       ['primaryPublic', keys.publicKey],
       ['otherPublic', other.publicKey],
+      ['enrollment', 'primary'],
+      ['carol', '@carol'],
+      ...['wavi', 'denied', 'pending', 'revoked', 'over'].map((id) => [id, id] as const),
     ]),
     makers: new Map([
       ['cram', (challenge: string) => cramDigest(secret, challenge)],

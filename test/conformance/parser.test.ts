@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { exchangesOf, needsOf, parseTranscript } from './parser.ts'
+import { exchangesOf, needsOf, parseTranscript, recast } from './parser.ts'
 
 const parse = (...lines: string[]) => parseTranscript('a.transcript', lines.join('\n'))
 
@@ -18,7 +18,7 @@ describe('a transcript', () => {
       'wait 50 ms',
     )
     expect(others).toEqual([])
-    expect(scene).toMatchObject({ file: 'a.transcript', line: 2, title: 'page 03, 4: update', fresh: false })
+    expect(scene).toMatchObject({ file: 'a.transcript', line: 2, title: 'page 03, 4: update', stage: 'any' })
     expect(scene?.steps.map(({ kind, line }) => [kind, line])).toEqual([
       ['send', 3],
       ['expect', 4],
@@ -36,8 +36,49 @@ describe('a transcript', () => {
     expect(exchangesOf(scenes)).toBe(2)
   })
 
-  test('may ask for an atServer that nothing was written to', () => {
-    expect(parse('## page 03, 7: x [fresh]')).toMatchObject([{ title: 'page 03, 7: x', fresh: true }])
+  test('may ask for an atServer that nothing was written to, or one of its own', () => {
+    expect(parse('## page 03, 7: x [fresh]', '## page 03, 7: y [own]')).toMatchObject([
+      { title: 'page 03, 7: x', stage: 'fresh' },
+      { title: 'page 03, 7: y', stage: 'own' },
+    ])
+  })
+})
+
+describe('other atSigns', () => {
+  const names = new Map([
+    ['@alice', '@sensor7'],
+    ['@bob', '@bob'],
+  ])
+  const recastOf = (...lines: string[]) => {
+    const [scene] = parse('## page 03, 4: x', ...lines)
+    return scene === undefined ? undefined : recast(scene, names)
+  }
+
+  test('take the places of @alice and @bob', () => {
+    expect(recastOf('alice> update:@bob:x@alice v', 'alice: prompt @alice@', 'alice< @alice @alice{ns}')).toMatchObject(
+      {
+        steps: [
+          { text: [{ text: 'update:@bob:x@sensor7 v' }] },
+          { prompt: '@sensor7@' },
+          { text: [{ text: '@sensor7 @sensor7' }, { name: 'ns' }] },
+        ],
+      },
+    )
+  })
+
+  test('may change places', () => {
+    const swapped = new Map([
+      ['@alice', '@bob'],
+      ['@bob', '@alice'],
+    ])
+    const [scene] = parse('## page 03, 4: x', 'alice> update:@bob:x@alice v')
+    expect(scene === undefined ? scene : recast(scene, swapped)).toMatchObject({
+      steps: [{ text: [{ text: 'update:@alice:x@bob v' }] }],
+    })
+  })
+
+  test.each(['from:alice', 'from:@al.ice', 'from:@ALICE'])('cannot take the place in %s', (line) => {
+    expect(recastOf(`anyone> ${line}`)).toBeUndefined()
   })
 })
 

@@ -26,8 +26,8 @@ export interface Scene {
   readonly line: number
   /** Page and section that it proves, and what. */
   readonly title: string
-  /** It counts on an atServer that nothing was written to before. */
-  readonly fresh: boolean
+  /** `fresh`: it counts on an atServer that nothing was written to. `own`: it touches what an owner may need. */
+  readonly stage: 'any' | 'own' | 'fresh'
   readonly steps: readonly Step[]
 }
 
@@ -39,7 +39,7 @@ export class TranscriptError extends Error {
   }
 }
 
-const heading = /^## (page 0\d, \d[^:]*: \S.*?)( \[fresh\])?$/
+const heading = /^## (page 0\d, \d[^:]*: \S.*?)(?: \[(fresh|own)\])?$/
 const exchange = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?)(>|<(?:json|has)?)(?: (.*))?$/
 const state = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?): (?:(closes)|no (prompt)|prompt (@\S*))$/
 const waiting = /^wait (\d{1,9}) ms$/
@@ -71,9 +71,9 @@ export function parseTranscript(file: string, content: string): Scene[] {
     const line = index + 1
     const fail = (problem: string): TranscriptError => new TranscriptError(file, line, problem)
     if (text.startsWith('## ')) {
-      const [, title, fresh] = heading.exec(text) ?? []
+      const [, title, stage = 'any'] = heading.exec(text) ?? []
       if (title === undefined) throw fail('a heading names page, section and what is shown: ## page 03, 4: update')
-      scenes.push({ file, line, title, fresh: fresh !== undefined, steps: [] })
+      scenes.push({ file, line, title, stage: stage as Scene['stage'], steps: [] })
     } else if (text !== '' && !text.startsWith('#')) {
       if (text.trimEnd() !== text) throw fail('a blank at the end of the line: write {BLANK}')
       const step = readStep(text, line)
@@ -97,3 +97,36 @@ export const needsOf = ({ steps }: Scene): ReadonlySet<string> =>
 /** How many replies are compared. */
 export const exchangesOf = (scenes: readonly Scene[]): number =>
   scenes.flatMap(({ steps }) => steps).filter(({ kind }) => kind === 'expect').length
+
+/** Every text of a scene that tells of atSigns. */
+const textsOf = ({ steps }: Scene): string[] =>
+  steps.flatMap((step) => {
+    if (step.kind === 'send' || step.kind === 'expect') {
+      return step.text.flatMap((piece) => (piece.kind === 'literal' ? [piece.text] : []))
+    }
+    return step.kind === 'prompt' ? [step.prompt ?? ''] : []
+  })
+
+/**
+ * A scene with other atSigns in the place of @alice and @bob.
+ * @returns undefined for one that spells them in ways of its own, such as `from:alice`
+ */
+export function recast(scene: Scene, names: ReadonlyMap<string, string>): Scene | undefined {
+  const others = [...names].filter(([role, name]) => role !== name)
+  const role = new RegExp(`(?:${[...names.keys()].join('|')})(?![\\w-])`, 'gu')
+  const renamed = (text: string): string => text.replaceAll(role, (found) => names.get(found) ?? found)
+  const ownSpelling = textsOf(scene).some((text) => {
+    const rest = text.replaceAll(role, '').replaceAll('.', '').toLowerCase()
+    return others.some(([name]) => rest.includes(name.slice(1)))
+  })
+  if (ownSpelling) return undefined
+  const pieces = (list: readonly Piece[]): Piece[] =>
+    list.map((piece) => (piece.kind === 'literal' ? { ...piece, text: renamed(piece.text) } : piece))
+  const steps = scene.steps.map((step): Step => {
+    if (step.kind === 'send') return { ...step, text: pieces(step.text) }
+    if (step.kind === 'expect') return { ...step, text: pieces(step.text), source: renamed(step.source) }
+    if (step.kind === 'prompt' && step.prompt !== undefined) return { ...step, prompt: renamed(step.prompt) }
+    return step
+  })
+  return { ...scene, steps }
+}
