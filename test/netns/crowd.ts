@@ -1,0 +1,82 @@
+import { createServer } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { newSessionId } from '../../src/crypto/challenge.ts'
+import { listenTls } from '../../src/net/listen.ts'
+import { lineSplitter } from '../../src/wire/framing.ts'
+
+/** How a peer of a crowd behaves, by its number. */
+export type Manner = 'well' | 'away' | 'slow' | 'resets' | 'nonsense'
+
+/** Every third one is away. */
+export function mannerOf(index: number): Manner {
+  if (index % 3 === 2) return 'away'
+  if (index === 0) return 'slow'
+  if (index === 3) return 'resets'
+  return index === 6 ? 'nonsense' : 'well'
+}
+
+/** Just enough of an atServer of 2024 to be notified. */
+function serve(socket: Duplex, onNotified: () => void): void {
+  const lines = lineSplitter(100_000)
+  let caller = ''
+  const answer = (line: string): string => {
+    if (line.startsWith('from:')) {
+      caller = line.slice('from:'.length)
+      return `data:proof:${newSessionId()}${caller}:7b1d3f5a-2c4e-4f60-8a9b-1c2d3e4f5a6b\n@`
+    }
+    if (line === 'pol') return `${caller}@`
+    if (!line.startsWith('notify:')) return 'error:AT0015-Exception: there is no such record\n@'
+    onNotified()
+    return `data:success\n${caller}@`
+  }
+  socket.on('error', () => {})
+  socket.on('end', () => socket.end())
+  socket.on('data', (chunk: Buffer) => {
+    for (const frame of lines.push(chunk)) if (frame.kind === 'line') socket.write(answer(frame.text))
+  })
+  socket.write('@')
+}
+
+/** One byte a second. */
+function trickle(socket: Duplex): void {
+  const timer = setInterval(() => socket.write('d'), 1_000)
+  socket.on('error', () => {})
+  socket.on('close', () => clearInterval(timer))
+  socket.resume()
+  socket.write('@')
+}
+
+function talkNonsense(socket: Duplex): void {
+  socket.on('error', () => {})
+  socket.on('data', () => socket.write('HTTP/1.1 418 no atServer\r\n\r\n'))
+  socket.write('@')
+}
+
+/**
+ * Starts the servers of many atSigns, each on a port of its own.
+ * @returns tells how many notifications each has taken
+ */
+export async function startCrowd(options: {
+  host: string
+  firstPort: number
+  count: number
+  trust: { chain: string; key: string; ca: string }
+}): Promise<() => number[]> {
+  const { host, firstPort, count, trust } = options
+  const counts = Array.from({ length: count }, () => 0)
+  for (let index = 0; index < count; index++) {
+    const manner = mannerOf(index)
+    const port = firstPort + index
+    if (manner === 'resets') createServer((socket) => socket.resetAndDestroy()).listen(port, host)
+    if (manner === 'away' || manner === 'resets') continue
+    const onNotified = (): void => {
+      counts[index] = (counts[index] ?? 0) + 1
+    }
+    const speak = { well: (socket: Duplex) => serve(socket, onNotified), slow: trickle, nonsense: talkNonsense }[manner]
+    await listenTls({
+      ...{ cert: trust.chain, key: trust.key, host, port, handshakeMs: 30_000, log: () => {} },
+      onConnection: speak,
+    })
+  }
+  return () => counts
+}
