@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { deviceRows } from './bench/device-rows.ts'
+import { directoryRows } from './bench/directory-rows.ts'
 import { prepare } from './bench/fixture.ts'
 import { gateRows } from './bench/gate-row.ts'
 import type { Pace } from './bench/numbers.ts'
@@ -18,6 +19,7 @@ const rowNames = [
   'login',
   'pol',
   'gate',
+  'directory',
   'memory',
   'sensor',
   'wear',
@@ -73,6 +75,10 @@ async function bench(): Promise<string> {
   if (wants('gate')) {
     say('gate')
     more.push(...(await gateRows(world)))
+  }
+  if (wants('directory')) {
+    say('directory')
+    more.push(...(await directoryRows(fixture, pace)))
   }
   const rows = [...wire.rows, ...more, ...(await deviceRows(fixture, { ...pace, quick }, wants, say))]
   return json ? JSON.stringify({ ...where, rows, notes: wire.notes }, null, 2) : markdown(rows, wire.notes, where)

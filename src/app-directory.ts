@@ -7,7 +7,7 @@ import type { Clock } from './core/clock.ts'
 import { AtError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { writeFileAtomically } from './crypto/private-file.ts'
-import { type ConversationOptions, serveDirectory } from './directory/conversation.ts'
+import { type ConversationOptions, directoryLimits, serveDirectory } from './directory/conversation.ts'
 import { parseServer } from './directory/endpoint.ts'
 import { createEntries, type Entries, type EntryStore } from './directory/entries.ts'
 import { createFileStore, parseEntries } from './directory/file-store.ts'
@@ -134,7 +134,7 @@ const commandsOf = (entries: Entries): ControlCommands => ({
  */
 export async function startLocalDirectory(options: LocalDirectoryOptions): Promise<LocalDirectory> {
   const { config, clock, log, context, dial, own = [] } = options
-  const { host, port, registration, forward: addresses } = config.directory
+  const { host, port, registration, lookupsPerSecond, forward: addresses } = config.directory
   const fixed = createTable([...Object.entries(config.directory.entries), ...own])
   const { servers, sentinels } = config.directory.redis
   const store = await (servers.length + sentinels.length > 0 ? redisStore(options) : fileStore(options))
@@ -143,6 +143,7 @@ export async function startLocalDirectory(options: LocalDirectoryOptions): Promi
   const conversation: ConversationOptions = {
     ...{ table: entries, clock, log, forward: forward?.find },
     register: registration ? entries.register : undefined,
+    limits: { ...directoryLimits, lookupsPerSecond },
   }
   const listener = await startDirectory({ ...conversation, listen: { ...context, host, port } })
   log('info', 'atDirectory listens', { port: listener.port })

@@ -40,7 +40,11 @@ async function unitSettings(): Promise<{ options: string[]; env: Record<string, 
 }
 
 /** Starts the shipped program as the shipped unit does. @param profiled with its CPU profile written when it ends, if profiles are wanted */
-async function startAtedge(fixture: Omit<Fixture, 'trust'>, args: readonly string[], ready: RegExp): Promise<Program> {
+export async function startAtedge(
+  fixture: Omit<Fixture, 'trust'>,
+  args: readonly string[],
+  ready: RegExp,
+): Promise<Program> {
   const { world, bundle, profiles } = fixture
   const profiling = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles]
   const { options, env } = await unitSettings()

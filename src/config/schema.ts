@@ -23,6 +23,7 @@ export const defaults = (hostname: string) => ({
     port: 6400,
     entries: {},
     registration: true,
+    lookupsPerSecond: 1_000,
     forward: [],
     redis: {
       servers: [],
@@ -141,6 +142,7 @@ export const settings = is.section({
     port: is.listenPort,
     entries: is.byAtSign(is.text("an address such as 'host:6464'", /^[A-Za-z0-9._-]{1,253}:[1-9]\d{0,4}$/)),
     registration: is.flag,
+    lookupsPerSecond: is.count('lookups of one client in a second', 1, 1_000_000),
     forward: directoryAddresses,
     redis: is.section({
       servers: serverAddresses,

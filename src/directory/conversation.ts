@@ -94,6 +94,9 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
   let tail = ''
   let running = false
   let closing = false
+  /** The client has said all it will say; what it asked is still answered. */
+  let finished = false
+  let activeAt = clock.now()
   let stopIdle = (): void => {}
 
   const end = (): void => {
@@ -103,26 +106,27 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
     stream.end(() => stream.destroy())
   }
 
-  const stayAwake = (): void => {
-    stopIdle()
-    stopIdle = clock.after(bounds.idleMs, () => stream.destroy())
+  /** One timer for many lines: it looks whether it came too early. */
+  const watchIdle = (ms: number): void => {
+    stopIdle = clock.after(ms, () => {
+      const left = activeAt + bounds.idleMs - clock.now()
+      if (left <= 0) stream.destroy()
+      else watchIdle(left)
+    })
   }
 
-  /** Resolves when there is room again, or when the client is gone. */
-  const event = (name: 'drain'): Promise<void> =>
-    new Promise((resolve) => {
+  /** @returns a promise only for a client that does not read */
+  const reply = (text: string): Promise<void> | undefined => {
+    if (stream.destroyed || stream.write(`${text}\r\n@`)) return undefined
+    return new Promise((resolve) => {
       const settle = (): void => {
-        stream.off(name, settle)
+        stream.off('drain', settle)
         stream.off('close', settle)
         resolve()
       }
-      stream.on(name, settle)
+      stream.on('drain', settle)
       stream.on('close', settle)
     })
-
-  const reply = async (text: string): Promise<void> => {
-    if (stream.destroyed || stream.write(`${text}\r\n@`)) return
-    await event('drain')
   }
 
   /** @returns a promise only for a client that asks faster than it may */
@@ -130,14 +134,13 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
     const ms = caller.share?.take(cost) ?? 0
     if (ms === 0) return undefined
     return new Promise((resolve) => {
-      const cancel = clock.after(ms, () => {
-        stream.off('close', resolve)
-        resolve()
-      })
-      stream.once('close', () => {
+      const settle = (): void => {
         cancel()
+        stream.off('close', settle)
         resolve()
-      })
+      }
+      const cancel = clock.after(ms, settle)
+      stream.on('close', settle)
     })
   }
 
@@ -149,7 +152,7 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
       log('info', 'a device changed its entry', { ...registration })
       return `data:${registration.address ?? 'null'}`
     } catch (error) {
-      log('warn', 'a registration was refused', { reason: error instanceof Error ? error.message : String(error) })
+      log('info', 'a registration was refused', { reason: error instanceof Error ? error.message : String(error) })
       return refusal(error)
     }
   }
@@ -157,46 +160,54 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
   const isTooLong = (text: string): boolean =>
     text.length > bounds.lineBytes / 4 && !isRegistration(text) && Buffer.byteLength(text) >= bounds.lineBytes
 
-  const take = async (frame: Frame): Promise<void> => {
+  const lookUp = (name: string): Promise<void> | undefined => {
+    const found = findAddress(options, name)
+    if (found instanceof Promise) return found.then((address) => reply(address ?? 'null'))
+    return reply(found ?? 'null')
+  }
+
+  const answer = (text: string): Promise<void> | undefined =>
+    isRegistration(text) ? takeRegistration(text).then(reply) : lookUp(text)
+
+  /** @returns a promise only for a line that has to wait: most are answered in the turn in which they came */
+  const take = (frame: Frame): Promise<void> | undefined => {
     if (frame.kind !== 'line' || isTooLong(frame.text)) {
-      await reply('null')
+      void reply('null')
       end()
-      return
+      return undefined
     }
     const { text } = frame
     if (exit.test(text)) {
       end()
-      return
+      return undefined
     }
-    const registers = isRegistration(text)
-    const pause = slowDown(registers ? registrationCost : 1)
-    if (pause !== undefined) await pause
-    if (registers) {
-      await reply(await takeRegistration(text))
-      return
-    }
-    const found = findAddress(options, text)
-    await reply((found instanceof Promise ? await found : found) ?? 'null')
+    const pause = slowDown(isRegistration(text) ? registrationCost : 1)
+    return pause === undefined ? answer(text) : pause.then(() => (closing ? undefined : answer(text)))
   }
 
   const drain = async (): Promise<void> => {
     if (running) return
     running = true
     try {
-      for (let frame = queue.shift(); frame !== undefined && !closing; frame = queue.shift()) await take(frame)
-      if (!closing && exit.test(tail)) end()
+      for (let frame = queue.shift(); frame !== undefined && !closing; frame = queue.shift()) {
+        const waiting = take(frame)
+        if (waiting !== undefined) await waiting
+      }
+      if (!closing && (finished || exit.test(tail))) end()
     } catch (error) {
       // `null` would say that the atSign does not exist; a closed connection makes clients ask again.
-      log('warn', 'a lookup cannot be answered now', { reason: error instanceof Error ? error.message : String(error) })
+      log('debug', 'a lookup cannot be answered now', {
+        reason: error instanceof Error ? error.message : String(error),
+      })
       end()
     }
     running = false
-    if (!closing) stream.resume()
+    if (!closing && stream.isPaused()) stream.resume()
   }
 
   stream.on('data', (chunk: Buffer) => {
     if (closing) return
-    stayAwake()
+    activeAt = clock.now()
     queue.push(...lines.push(chunk))
     const from = chunk.lastIndexOf(lf) + 1
     const rest = chunk.toString('latin1', from, from + 6)
@@ -205,7 +216,8 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
     void drain()
   })
   stream.on('end', () => {
-    if (!closing) end()
+    finished = true
+    if (!closing && !running) end()
   })
   stream.on('error', (error) => log('debug', 'connection lost', { reason: error.message }))
   stream.on('close', () => {
@@ -213,6 +225,6 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
     stopIdle()
     caller.share?.leave()
   })
-  stayAwake()
+  watchIdle(bounds.idleMs)
   stream.write('@')
 }

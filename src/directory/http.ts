@@ -41,7 +41,9 @@ export function createDirectoryResponder(options: {
       const path = rest.replace(/^\/+/, '')
       return path === '' ? answer(200, address) : answer(302, '', { location: `https://${address}/${path}` })
     } catch (error) {
-      log('warn', 'a lookup cannot be answered now', { reason: error instanceof Error ? error.message : String(error) })
+      log('debug', 'a lookup cannot be answered now', {
+        reason: error instanceof Error ? error.message : String(error),
+      })
       return answer(503, '', { 'retry-after': '5' })
     }
   }

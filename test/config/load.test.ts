@@ -51,6 +51,7 @@ describe('a configuration', () => {
         port: 6400,
         entries: {},
         registration: true,
+        lookupsPerSecond: 1_000,
         forward: [],
         redis: { servers: [], sentinels: [], primary: 'mymaster', database: 0, tls: false },
       },

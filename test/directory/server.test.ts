@@ -140,6 +140,23 @@ describe('an atDirectory', () => {
     expect(asked).toEqual(['@far', '@nobody'])
   })
 
+  it('answers what was asked before the client closed its side', async () => {
+    let tell = (_address: string | undefined): void => {}
+    const forward = (): Promise<string | undefined> =>
+      new Promise((resolve) => {
+        tell = resolve
+      })
+    const { near, writes, say, ended } = visit({ forward })
+    await say('far\nalice\n')
+    near.end()
+    await settle()
+    expect(ended()).toBe(false)
+    tell('far.example:64')
+    await settle()
+    expect(writes.slice(1)).toEqual(['far.example:64\r\n@', 'alice.lan:6464\r\n@'])
+    expect(ended()).toBe(true)
+  })
+
   it('hangs up rather than deny an atSign that it cannot ask about now', async () => {
     const { writes, say, ended } = visit({ table: { get: () => Promise.reject(new Error('away')) } })
     await say('far\n')
