@@ -10,8 +10,10 @@ import { type Bridge, startBridge } from './bridge/bridge.ts'
 import { connectAtClient } from './client/client.ts'
 import type { Config } from './config/load.ts'
 import type { Clock } from './core/clock.ts'
+import type { ClockStatus } from './core/clock-floor.ts'
 import type { Log } from './core/log.ts'
 import { type AtKeys, readKeysFile } from './crypto/keys-file.ts'
+import { vouchedClock } from './device/clock-trust.ts'
 import { healthRules, publishHealth } from './device/health.ts'
 import { directoryServers, resolverFor } from './directory/locate.ts'
 import { keepRegistered } from './directory/registrant.ts'
@@ -19,6 +21,7 @@ import { dialTls } from './net/dial.ts'
 import type { Listener } from './net/listen.ts'
 import { listenTcp } from './net/listen-tcp.ts'
 import { clientContext, type ServerContext } from './net/tls-context.ts'
+import { createTrust } from './net/trust.ts'
 import type { ControlCommands } from './server/control.ts'
 import { type Snapshots, startSnapshots } from './services/snapshots.ts'
 
@@ -133,8 +136,10 @@ const dialContext = ({ chain, key, ca }: DeviceCertificate) =>
  * Starts everything that the configuration asks for. The bridge follows by itself once the atSign is activated.
  * @throws Error that names the busy port, the unusable file or the locked store
  */
-export async function startDevice(options: DeviceOptions): Promise<Device> {
-  const { config, clock, log, version } = options
+export async function startDevice(given: DeviceOptions): Promise<Device> {
+  const { config, log, version } = given
+  const clock = vouchedClock(given.clock, config.clock)
+  const options = { ...given, clock }
   const closers: Close[] = []
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer()
@@ -147,8 +152,10 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
   closers.push(async () => certificate.close())
   const context = contextOf(certificate.current())
   let secureContext = dialContext(certificate.current())
+  // The floor of the clock is in the store: who dials after it was opened knows whether dates can be judged.
+  let judging: Clock = clock
   const dial = (address: { host: string; port: number }): Promise<Duplex> =>
-    dialTls({ ...address, context: secureContext, clock })
+    dialTls({ ...address, context: secureContext, trust: createTrust(certificate.current().ca), clock: judging })
   try {
     const address = `${config.host}:${config.listen.port}`
     const directory = config.directory.enabled
@@ -178,6 +185,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
       scrubPerDay: config.storage.scrub * 1_048_576,
       serverCertificate: certificate.current,
     })
+    judging = server.clock
     const listening = await listenFor(server, { ...config.listen, ...context, log })
     closers.push(listening.close)
     listeners.push(listening)
@@ -186,6 +194,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     if (snapshots !== undefined) closers.push(snapshots.close)
     // What `atedge status` shows besides the atServer's own numbers: one line a part, `disk: () => disk.status(),`.
     const sections: StatusSections = {
+      clock: () => clockSection(server.clock.status()),
       health: () => server.health(),
       snapshots: () => snapshots?.status(),
       directory: () => directory?.status(),
@@ -200,7 +209,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
       ...directory?.commands,
     }
     closers.push(await startControl({ path: config.control.path, commands, clock, log }))
-    const bridge = config.bridge.enabled ? followWithBridge(server, options) : undefined
+    const bridge = config.bridge.enabled ? followWithBridge(server, { ...options, clock: server.clock }) : undefined
     if (bridge !== undefined) closers.push(bridge.close)
     return { server, brokerPort: () => bridge?.port(), reload: () => reloadAll(reloads), close }
   } catch (error) {
@@ -208,6 +217,8 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     throw error
   }
 }
+
+const clockSection = ({ floor, ...status }: ClockStatus) => ({ ...status, floor: new Date(floor).toISOString() })
 
 const snapshotFolder = (config: Config): string => join(config.dataDir, 'snapshots')
 

@@ -127,6 +127,7 @@ export async function listenFor(
     const maxSockets = 2 * limits.inboundConnections
     const listener = await listenTls({
       ...{ ...at, alpn: offeredProtocols, handshakeMs: limits.handshakeMs, maxSockets },
+      knowsTime: server.clock.trusted,
       onConnection,
     })
     return {

@@ -9,7 +9,7 @@ import { type Io, print } from './io.ts'
  * @param flags settings by their path, such as `log.level`
  * @throws ConfigError that names file, line and setting
  */
-export const readConfig = (file: string, flags: Readonly<Record<string, string>> = {}): Promise<Config> =>
+export const readConfig = (file: string, flags: Readonly<Record<string, unknown>> = {}): Promise<Config> =>
   loadConfig({
     file: resolve(file),
     flags,

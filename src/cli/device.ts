@@ -89,8 +89,11 @@ async function init(
   )
 }
 
-async function serve(options: { config: string; logLevel?: string }, io: Io): Promise<void> {
-  const flags = options.logLevel === undefined ? {} : { 'log.level': options.logLevel }
+async function serve(options: { config: string; logLevel?: string; clockTrusted?: true }, io: Io): Promise<void> {
+  const flags = {
+    ...(options.logLevel === undefined ? {} : { 'log.level': options.logLevel }),
+    ...(options.clockTrusted === undefined ? {} : { 'clock.trusted': true }),
+  }
   const config = await readConfig(options.config, flags)
   const log = createLog(config.log.level, config.underSystemd)
   const device = await startDevice({ config, clock: systemClock, log, version })
@@ -144,6 +147,7 @@ export function addDeviceCommands(program: Command, io: Io): void {
     .description('run the device: atServer, bridge, directory, as configured; SIGTERM stops it cleanly')
     .option('-c, --config <file>', 'configuration', '/etc/atedge/atedge.yaml')
     .option('--log-level <level>', 'overrides log.level of the configuration')
+    .option('--clock-trusted', 'the wall clock is right, whatever the time known before; overrides clock.trusted')
     .addHelpText('after', '\nExample:\n  atedge serve -c /etc/atedge/atedge.yaml')
     .action((options) => serve(options, io))
   withConnection(program.command('activate'))

@@ -39,6 +39,7 @@ export const defaults = (hostname: string) => ({
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
   notification: { autoNotify: true, expiry: '15m' },
   storage: { durability: 'group', interval: '2s', scrub: 256 },
+  clock: { trusted: false },
   bridge: {
     enabled: true,
     keys: undefined,
@@ -163,6 +164,7 @@ export const settings = is.section({
     autoNotify: is.flag,
     expiry: is.duration(' from 1s to 8d', 1_000, limits.notificationMaxMs),
   }),
+  clock: is.section({ trusted: is.flag }),
   storage: is.section({
     durability,
     interval: is.duration(' from 100ms to 1h', 100, 3_600_000),

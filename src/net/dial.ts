@@ -5,6 +5,7 @@ import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { clientContext } from './tls-context.ts'
+import { createTrust, isGoodButForDates, type Trust } from './trust.ts'
 
 export interface DialOptions {
   readonly host: string
@@ -20,6 +21,8 @@ export interface DialOptions {
   readonly servername?: string | undefined
   /** `limits.dialMs` unless told. */
   readonly timeoutMs?: number | undefined
+  /** Who is believed while the clock is not trusted, when certificates are judged without their dates; `ca` unless told. */
+  readonly trust?: Trust | undefined
   readonly clock: Clock
 }
 
@@ -77,16 +80,26 @@ function handshake(socket: TLSSocket, options: { clock: Clock; timeoutMs: number
   })
 }
 
+/** For a device that does not know the time: whatever OpenSSL objects to besides dates is an objection still. */
+function judgeWithoutDates(socket: TLSSocket, { trust, ca }: DialOptions, name: string): void {
+  if (socket.authorized || isGoodButForDates(socket, trust ?? createTrust(ca?.join('\n')), name)) return
+  const finding = String(socket.authorizationError)
+  socket.destroy()
+  throw Object.assign(new Error(finding), { code: finding })
+}
+
 /**
  * Opens a TLS connection and checks chain and host name.
  * @throws AtError AT0021 that names host, port and reason
  */
 export async function dialTls(options: DialOptions): Promise<Duplex> {
   const { host, port, clock, servername = host, timeoutMs = limits.dialMs } = options
+  const knowsTime = clock.trusted?.() !== false
   try {
     const socket = connect({
       host,
       port,
+      rejectUnauthorized: knowsTime,
       secureContext: options.context ?? clientContext(options),
       // SNI carries names only; an address is checked against the certificate all the same.
       ...(isIP(servername) === 0
@@ -95,7 +108,9 @@ export async function dialTls(options: DialOptions): Promise<Duplex> {
     })
     socket.setNoDelay(true)
     socket.setKeepAlive(true, keepAliveMs)
-    return await handshake(socket, { clock, timeoutMs })
+    const secured = await handshake(socket, { clock, timeoutMs })
+    if (!knowsTime) judgeWithoutDates(secured, options, servername)
+    return secured
   } catch (cause) {
     const reason = cause instanceof Error ? reasonOf(cause) : 'unknown error'
     throw new AtError('AT0021', `Unable to connect to ${host}:${port}: ${reason}`, { cause })

@@ -25,6 +25,8 @@ export interface ListenOptions extends ServerContext {
   readonly handshakeMs: number
   /** Open sockets, handshakes included. For one more, the one that has been in its handshake for longest is dropped. */
   readonly maxSockets?: number
+  /** False while nobody knows the time: client certificates are then judged without their dates. */
+  readonly knowsTime?: () => boolean
   readonly log: Log
   onConnection(socket: Duplex, info: ConnectionInfo): void
 }
@@ -104,7 +106,7 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
     socket.on('error', (error) => log('debug', 'connection failed', { reason: error.message }))
     options.onConnection(socket, {
       remoteAddress: socket.remoteAddress ?? 'unknown',
-      certificate: peerCertificateOf(socket, trust),
+      certificate: peerCertificateOf(socket, trust, options.knowsTime?.() === false ? undefined : Date.now()),
       alpn: socket.alpnProtocol || undefined,
     })
   })

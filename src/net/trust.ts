@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
 import { rootCertificates, type TLSSocket } from 'node:tls'
 import type { PeerCertificate } from '../core/session.ts'
 
@@ -52,8 +53,8 @@ const longestChain = 8
 const isIssuedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
   issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
 
-const isValidAt = (certificate: X509Certificate, now: number): boolean =>
-  Date.parse(certificate.validFrom) <= now && now <= Date.parse(certificate.validTo)
+const isValidAt = (certificate: X509Certificate, now: number | undefined): boolean =>
+  now === undefined || (Date.parse(certificate.validFrom) <= now && now <= Date.parse(certificate.validTo))
 
 /** The certificates that the other side sent, its own first. */
 function sentChain(own: X509Certificate): X509Certificate[] {
@@ -66,8 +67,11 @@ function sentChain(own: X509Certificate): X509Certificate[] {
   return chain
 }
 
-/** True when signatures lead from the first certificate of the chain to an authority, all of them valid now. */
-function leadsTo(chain: readonly X509Certificate[], trust: Trust['own'], now: number): boolean {
+/**
+ * True when signatures lead from the first certificate of the chain to an authority, all of them valid now.
+ * @param now undefined where nobody knows the time; dates are not judged then
+ */
+function leadsTo(chain: readonly X509Certificate[], trust: Trust['own'], now: number | undefined): boolean {
   let current = chain[0]
   for (let step = 0; current !== undefined && step < longestChain; step++) {
     const from: X509Certificate = current
@@ -92,11 +96,16 @@ function namesOf(certificate: X509Certificate): string[] {
 /** Client authentication, and any purpose (RFC 5280, 4.2.1.12). */
 const clientPurposes: ReadonlySet<string> = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0'])
 
+const serverPurposes: ReadonlySet<string> = new Set(['1.3.6.1.5.5.7.3.1', '2.5.29.37.0'])
+
 /** A certificate that lists no purpose serves for all of them. Node calls the extended key usage `keyUsage`. */
-function mayActAsClient(certificate: X509Certificate): boolean {
+function lists(certificate: X509Certificate, wanted: ReadonlySet<string>): boolean {
   const purposes: readonly string[] | undefined = certificate.keyUsage
-  return purposes === undefined || purposes.some((purpose) => clientPurposes.has(purpose))
+  return purposes === undefined || purposes.some((purpose) => wanted.has(purpose))
 }
+
+const mayActAsClient = (certificate: X509Certificate): boolean => lists(certificate, clientPurposes)
+const mayServe = (certificate: X509Certificate): boolean => lists(certificate, serverPurposes)
 
 /**
  * What OpenSSL says of a chain that is fine but for its authority, which it does not know, or its purpose. It tells its
@@ -111,17 +120,36 @@ const forUsToJudge: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ])
 
+/** What OpenSSL says when the wall clock of this device is wrong, or the certificate too old or too new. */
+const datesOnly: ReadonlySet<string> = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'])
+
+/**
+ * Whether the certificate of a server is good but for its dates, for a device that does not know the time. Whatever else
+ * OpenSSL may have found before the dates is judged here again: signatures up to an authority, and the name.
+ */
+export function isGoodButForDates(socket: TLSSocket, trust: Trust, name: string): boolean {
+  const own = socket.getPeerX509Certificate()
+  if (own === undefined || !datesOnly.has(String(socket.authorizationError))) return false
+  const named = isIP(name) === 0 ? own.checkHost(name, { subject: 'never' }) : own.checkIP(name)
+  return named !== undefined && mayServe(own) && leadsTo(sentChain(own), trust, undefined)
+}
+
 /**
  * What a client certificate says, or undefined when none was shown. OpenSSL judges chains of public authorities; those of
  * a private one, and those without the client purpose, are followed here.
- * @param now milliseconds since the epoch
+ * @param now milliseconds since the epoch; undefined where nobody knows the time: dates are not judged then
  */
-export function peerCertificateOf(socket: TLSSocket, trust: Trust, now = Date.now()): PeerCertificate | undefined {
+export function peerCertificateOf(
+  socket: TLSSocket,
+  trust: Trust,
+  now: number | undefined,
+): PeerCertificate | undefined {
   const own = socket.getPeerX509Certificate()
   if (own === undefined) return undefined
   const names = namesOf(own)
   const chain = sentChain(own)
-  const ours = socket.authorized || forUsToJudge.has(String(socket.authorizationError))
+  const finding = String(socket.authorizationError)
+  const ours = socket.authorized || forUsToJudge.has(finding) || (now === undefined && datesOnly.has(finding))
   const isPrivate = ours && leadsTo(chain, trust.own, now)
   if (socket.authorized) return { trusted: true, private: isPrivate, clientPurpose: true, names }
   const trusted = isPrivate || (ours && leadsTo(chain, trust, now))

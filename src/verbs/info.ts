@@ -60,11 +60,20 @@ function members(wanted: 'brief' | 'mtls' | 'mtlsbrief' | undefined, ports: Port
   return certificateMembers(wanted, ports)
 }
 
+/** Whether times of this server can be believed; for the owner alone, since it tells how to deceive the device. */
+function clockMember({ clock }: Ports): Record<string, unknown> {
+  const { floor, ...status } = clock.status()
+  return { ...status, floor: isoTime(floor) }
+}
+
 export const info = defineVerb({
   name: 'info',
   summary: 'Version, uptime and features of this atServer.',
   grammar: seq(form),
   admits: everyone,
-  run: (p, ports) => data(JSON.stringify({ version: ports.version, ...members(p.form, ports), features })),
+  run: (p, ports, { session }) => {
+    const clock = session.identity.kind === 'owner' ? { clock: clockMember(ports) } : {}
+    return data(JSON.stringify({ version: ports.version, ...members(p.form, ports), ...clock, features }))
+  },
   examples: ['info', 'info:brief', 'info:mtls', 'info:mtlsbrief'],
 })

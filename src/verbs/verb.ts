@@ -1,7 +1,7 @@
 import type { Access, Identity } from '../core/access.ts'
 import type { AtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
-import type { Clock } from '../core/clock.ts'
+import type { FlooredClock } from '../core/clock-floor.ts'
 import type { Metadata } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
 import type { Pattern } from '../core/pattern.ts'
@@ -99,7 +99,7 @@ export type Metric = { readonly name: string; readonly value: unknown }
 export interface Ports {
   readonly self: AtSign
   readonly version: string
-  readonly clock: Clock
+  readonly clock: FlooredClock
   /** When the server started, by `elapsed`. */
   readonly startedAt: number
   readonly records: Records

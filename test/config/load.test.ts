@@ -58,6 +58,7 @@ describe('a configuration', () => {
       federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
       notification: { autoNotify: true, expiry: 900_000 },
       storage: { durability: 'group', interval: 2000, scrub: 256 },
+      clock: { trusted: false },
       bridge: {
         enabled: true,
         keys: '/var/lib/atedge/keys/@mydevice_key.atKeys',

@@ -105,6 +105,44 @@ describe('dialling', () => {
     expect(await refusal(dial(listener.port))).toContain('its certificate has expired')
   })
 
+  describe('while nobody knows the time', () => {
+    const lost: Partial<DialOptions> = { clock: { ...systemClock, trusted: () => false } }
+
+    it.each([-900, 900])(
+      'takes a certificate whose dates are %d days off, and judges all the rest of it',
+      async (off) => {
+        const { listener } = await listen(await issue(ours, ['localhost'], Date.now() + off * day))
+        await dial(listener.port, lost)
+        expect(await refusal(dial(listener.port, { ...lost, ca: [strange.certificate] }))).toContain('AT0021')
+        expect(await refusal(dial(listener.port, { ...lost, ca: undefined }))).toContain('AT0021')
+        expect(await refusal(dial(listener.port, { ...lost, servername: 'alice.example' }))).toContain('AT0021')
+      },
+    )
+
+    it('judges a certificate of today as ever', async () => {
+      const { listener } = await listen()
+      await dial(listener.port, lost)
+      expect(await refusal(dial(listener.port, { ...lost, ca: [strange.certificate] }))).toContain('unknown authority')
+      expect(await refusal(dial(listener.port, { ...lost, servername: 'alice.example' }))).toContain('another host')
+    })
+
+    it('takes the certificate of a client whose dates are off, from an authority that it knows', async () => {
+      const own = await issue(ours, ['alice.example'], Date.now() - 900 * day)
+      const other = await issue(strange, ['alice.example'], Date.now() - 900 * day)
+      const judged = async (knows: boolean, shown: typeof own) => {
+        const { listener, accepted } = await listen({ knowsTime: () => knows })
+        const socket = await dial(listener.port, shown)
+        await once(socket, 'data')
+        return accepted[0]?.info.certificate?.trusted
+      }
+      expect([await judged(false, own), await judged(true, own), await judged(false, other)]).toEqual([
+        true,
+        false,
+        false,
+      ])
+    })
+  })
+
   it('says that nobody listens', async () => {
     const { listener } = await listen()
     await listener.close()

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest'
 import { uptimeWords } from '../../src/verbs/info.ts'
-import { raw, startServer, type TestServer } from '../support/server.ts'
+import { asOwner, raw, startServer, type TestServer } from '../support/server.ts'
 
 let alice: TestServer
 beforeAll(async () => {
@@ -28,6 +28,18 @@ test.each<[string, Record<string, unknown>]>([
   expect(listed).toEqual([
     ...['notify.eph GA', 'notify.eAtn GA', 'notify.multi GA', 'batch.abortOnFailure GA', 'notify.all Deprecated'],
   ])
+})
+
+test('the owner is told whether the time can be believed', async () => {
+  const server = await startServer()
+  const owner = await asOwner(server)
+  const clock = async () => {
+    const reply = await owner.ask('info')
+    return JSON.parse(reply.slice('data:'.length, reply.indexOf('\n'))).clock
+  }
+  expect(await clock()).toEqual({ trusted: true, source: 'plausible', floor: '2026-01-31T10:00:00.000Z' })
+  server.clock.jump(-10 * 365 * 86_400_000)
+  expect(await clock()).toEqual({ trusted: false, source: 'none', floor: '2026-01-31T10:00:00.000Z' })
 })
 
 test.each([
