@@ -7,8 +7,10 @@ import { createStreams } from './cli/streams.ts'
 const stopped = new Promise<void>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
 })
-// A reader that went away (`| head`) ends the output, not the program with a stack trace.
-process.stdout.on('error', () => process.exit(process.exitCode ?? 0))
+// A reader that went away (`| head`) ends the output, not the program with a stack trace. A command that writes bytes says so itself.
+process.stdout.on('error', () => {
+  if (process.exitCode === undefined) process.exit(0)
+})
 
 const script = process.argv[1] ?? 'atedge'
 const program = script.endsWith('.mjs') ? `node ${relative(process.cwd(), script)}` : 'atedge'

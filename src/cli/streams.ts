@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 
 /** Bytes in and out of a command, and secrets typed by hand. */
@@ -9,7 +8,7 @@ export interface Streams {
   readonly inputIsTerminal: boolean
   /** Standard error is a terminal: a progress bar can be painted. */
   readonly errIsTerminal: boolean
-  /** Writes to standard output. @returns resolves when it may be given more @throws Error when its reader went away */
+  /** Writes to standard output. @returns resolves when that has taken them @throws Error when it does not */
   write(bytes: Uint8Array): Promise<void>
   /** Asks at the terminal, without showing what is typed. @throws Error when it is cancelled */
   ask(question: string): Promise<string>
@@ -60,30 +59,28 @@ async function askHidden(keyboard: Keyboard, screen: Writable, question: string)
   }
 }
 
-async function writeTo(output: Writable, bytes: Uint8Array): Promise<void> {
-  if (output.errored !== null || output.destroyed) throw new Error('the reader of the output went away')
-  if (output.write(bytes)) return
-  const gone = new AbortController()
-  const leave = (): void => gone.abort()
-  output.once('close', leave)
-  try {
-    await once(output, 'drain', { signal: gone.signal })
-  } catch (cause) {
-    throw new Error('the reader of the output went away', { cause })
-  } finally {
-    output.off('close', leave)
-  }
-}
+const writeTo = (output: Writable, bytes: Uint8Array): Promise<void> =>
+  new Promise((resolve, reject) => {
+    output.write(bytes, (cause) => {
+      if (cause == null) resolve()
+      else reject(new Error(`the output was not taken whole: ${cause.message}`, { cause }))
+    })
+  })
 
 /** The streams of a process. */
 export const createStreams = (process: {
   readonly stdin: Keyboard
   readonly stdout: Writable
   readonly stderr: Writable & { readonly isTTY?: boolean }
+  exitCode?: number | string | null | undefined
 }): Streams => ({
   input: process.stdin,
   inputIsTerminal: process.stdin.isTTY === true,
   errIsTerminal: process.stderr.isTTY === true,
-  write: (bytes) => writeTo(process.stdout, bytes),
+  write(bytes) {
+    // Bytes that are not taken whole are no success, unlike lines of which somebody has read enough.
+    process.exitCode = 1
+    return writeTo(process.stdout, bytes)
+  },
   ask: (question) => askHidden(process.stdin, process.stderr, question),
 })

@@ -1,4 +1,6 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -15,6 +17,7 @@ import { createAtKeys, readKeysFile, writeKeysFile } from '../../src/crypto/keys
 import { openStore } from '../../src/store/store.ts'
 import { version } from '../../src/version.ts'
 import { cli, somePort } from '../support/cli.ts'
+import { until } from '../support/network.ts'
 
 // One device is made for all tests; each gets a folder of its own. `place` is that folder, `old` the device that is backed up.
 
@@ -24,7 +27,7 @@ const at = (name: string): string => join(place, name)
 
 const rows = 300
 
-async function open(dataDir: string): Promise<Store> {
+async function openData(dataDir: string): Promise<Store> {
   return openStore({ directory: join(dataDir, 'store'), atSign: '@device', clock })
 }
 
@@ -51,7 +54,7 @@ beforeAll(async () => {
   const keys = await createAtKeys('@alice')
   await writeKeysFile(join(old, 'alice.atKeys'), keys)
   await writeFile(join(old, 'alice.pub'), keys.encryptPublicKey)
-  const store = await open(join(old, 'data'))
+  const store = await openData(join(old, 'data'))
   await fill(store)
   await store.close()
   place = old
@@ -114,7 +117,7 @@ describe('a backup', () => {
     }
     expect(await readFile(at('new.yaml'), 'utf8')).toContain("atSign: '@device' # mine\ndataDir: ")
     expect(parseConfig(await readFile(at('new.yaml'), 'utf8'), at('new.yaml')).dataDir).toBe(at('new'))
-    const store = await open(at('new'))
+    const store = await openData(at('new'))
     onTestFinished(() => store.close())
     expect(await store.records.get('r299.sensors@device')).toMatchObject({ value: '299'.padEnd(2_000, '.') })
     expect(store.commits.lastId()).toBe(report['continuesFrom'])
@@ -330,6 +333,44 @@ describe('a restore', () => {
     await writeFile(at('new.restoring/store/level/CURRENT'), 'half done')
     expect(await cli(['restore', file, ...target(...unlocked())])).toMatchObject({ status: 0 })
     expect((await readdir(place)).sort()).toEqual(['new', 'new.yaml', 'x.atbackup'])
+  })
+})
+
+describe('in a process of its own', () => {
+  const run = (args: readonly string[], stdio: ('pipe' | 'ignore' | number)[]): ChildProcess =>
+    spawn(process.execPath, ['--import', 'tsx', 'src/main.ts', ...args], { stdio })
+  const ended = async (child: ChildProcess): Promise<unknown> => {
+    const [status, signal] = (await once(child, 'exit')) as [number | null, string | null]
+    return status ?? signal
+  }
+
+  it('a restore that is killed half-way leaves nothing that counts, and the next one is whole', async () => {
+    const bytes = await readFile(await given())
+    const child = run(['restore', '-', ...target(...unlocked())], ['pipe', 'ignore', 'ignore'])
+    child.stdin?.on('error', () => {})
+    child.stdin?.write(bytes.subarray(0, bytes.length - 1))
+    await until(() =>
+      stat(at('new.restoring/store/level.restoring')).then(
+        () => true,
+        () => false,
+      ),
+    )
+    expect((await readdir(place)).sort()).toEqual(['new.restoring', 'x.atbackup'])
+    const end = ended(child)
+    child.kill('SIGKILL')
+    expect(await end).toBe('SIGKILL')
+    expect(await cli(['restore', at('x.atbackup'), ...target(...unlocked())])).toMatchObject({ status: 0 })
+    expect((await readdir(place)).sort()).toEqual(['new', 'new.yaml', 'x.atbackup'])
+  })
+
+  it('a backup that its output does not take whole is no success', async () => {
+    const full = await open('/dev/full', 'w')
+    onTestFinished(() => full.close())
+    const child = run(['backup', ...oldConfig(), ...locked()], ['ignore', full.fd, 'ignore'])
+    expect(await ended(child)).toBe(1)
+    const piped = run(['backup', ...oldConfig(), ...locked()], ['ignore', 'pipe', 'ignore'])
+    piped.stdout?.once('data', () => piped.stdout?.destroy())
+    expect(await ended(piped)).toBe(1)
   })
 })
 

@@ -1,12 +1,14 @@
 import { parseAtKey } from '../../src/core/at-key.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Transaction } from '../../src/core/storage.ts'
+import { saveSnapshot } from '../../src/store/snapshot-files.ts'
 import { openStore } from '../../src/store/store.ts'
 
 // A process that writes until it is killed: eight writers, each counting up. One change of a writer sets the same number
-// in two records and in a notification. Every acknowledged change is one line on standard output.
+// in two records and in a notification. Every acknowledged change is one line on standard output. With a third argument it
+// also makes snapshots in that folder, one after another.
 
-const [directory = '', offset = '0'] = process.argv.slice(2)
+const [directory = '', offset = '0', snapshots] = process.argv.slice(2)
 const store = await openStore({ directory, atSign: '@alice', clock: systemClock })
 
 async function change(tx: Transaction, writer: number, number: number): Promise<void> {
@@ -28,4 +30,9 @@ async function count(writer: number): Promise<never> {
   }
 }
 
-await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(count))
+async function copy(folder: string): Promise<never> {
+  for (;;) await saveSnapshot(folder, store.snapshot(), { keep: 3 })
+}
+
+const tasks = [0, 1, 2, 3, 4, 5, 6, 7].map(count)
+await Promise.all(snapshots === undefined ? tasks : [...tasks, copy(snapshots)])
