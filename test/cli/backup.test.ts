@@ -14,10 +14,11 @@ import { limits } from '../../src/core/limits.ts'
 import { silent as log } from '../../src/core/log.ts'
 import type { Store } from '../../src/core/storage.ts'
 import { createAtKeys, readKeysFile, writeKeysFile } from '../../src/crypto/keys-file.ts'
+import { startDirectory } from '../../src/directory/server.ts'
 import { openStore } from '../../src/store/store.ts'
 import { version } from '../../src/version.ts'
 import { cli, somePort } from '../support/cli.ts'
-import { until } from '../support/network.ts'
+import { startTestNetwork, until } from '../support/network.ts'
 
 // One device is made for all tests; each gets a folder of its own. `place` is that folder, `old` the device that is backed up.
 
@@ -141,6 +142,28 @@ describe('a backup', () => {
     expect(none).toMatchObject({ status: 1, err: expect.stringContaining('its .atKeys file is needed') })
     expect(await tree(at('new'))).toEqual([])
     expect(await cli(['restore', file, ...target(...unlocked())])).toMatchObject({ status: 0 })
+  })
+
+  it('is locked to the key that an atSign shows on its atServer', async () => {
+    const network = await startTestNetwork(['@alice'])
+    const { encryptPublicKey } = await readKeysFile(join(old, 'alice.atKeys'), '@alice')
+    const alice = await network.member('@alice').owner()
+    await alice.ask(`update:public:publickey@alice ${encryptPublicKey}`)
+    const { chain, key, ca } = network.certificate
+    const listen = { cert: chain, key, ca, host: '127.0.0.1', port: 0 }
+    const directory = await startDirectory({ table: network.table, clock, log, listen })
+    onTestFinished(() => directory.close())
+    await cp(old, at('copy'), { recursive: true })
+    await Promise.all(Object.entries({ chain, key, ca }).map(([name, pem]) => writeFile(at(`copy/${name}.pem`), pem)))
+    const config = `${await readFile(at('copy/atedge.yaml'), 'utf8')}certificates: { chain: chain.pem, key: key.pem, ca: ca.pem }
+rootServer: { addresses: ['localhost:${directory.port}'] }\nbackup: { recipient: '@alice' }\n`
+    await writeFile(at('copy/atedge.yaml'), config)
+    const { status, err } = await cli(['backup', at('x'), '-c', at('copy/atedge.yaml')])
+    expect({ status, err }).toEqual({ status: 0, err: expect.stringContaining('Locked to @alice, whose key has') })
+    expect(await cli(['restore', at('x'), '--check', ...unlocked()])).toMatchObject({ status: 0 })
+    const nobody = await cli(['backup', at('y'), '-c', at('copy/atedge.yaml'), '--recipient', '@nobody'])
+    expect(nobody).toMatchObject({ status: 1, err: expect.stringContaining('the public key of @nobody cannot be had') })
+    expect(await readdir(place)).toEqual(['copy', 'x'])
   })
 
   it('goes to standard output whole, and comes back from standard input', async () => {
