@@ -46,7 +46,10 @@ export interface GateContext {
 }
 
 const tooLong = (): AtError =>
-  new AtError('AT0005', 'the line is longer than this session may send; the connection closes')
+  new AtError(
+    'AT0005',
+    'InboundBuffer overflow: server received request which exceeded the buffer size limit. Terminating the connection.',
+  )
 /** Browsers can be made to send commands as the body of a request; the connection closes before any is read. */
 const requestLine = /^[\w!#$%&'*+.^`|~-]+ .+ HTTP\/\d(?:\.\d)?$/
 const notHttp = (): AtError => new AtError('AT0003', 'HTTP requests must negotiate ALPN http/1.1', { closes: true })

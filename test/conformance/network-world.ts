@@ -4,7 +4,14 @@ import type { Enrollment } from '../../src/core/enrollment.ts'
 import { cramDigest } from '../../src/crypto/challenge.ts'
 import { generateRsaPair, signRsa } from '../../src/crypto/signing.ts'
 import { openStore } from '../../src/store/store.ts'
-import { type Answer, type Member, type ScriptedPeer, startTestNetwork, type TestNetwork } from '../support/network.ts'
+import {
+  type Answer,
+  freePort,
+  type Member,
+  type ScriptedPeer,
+  startTestNetwork,
+  type TestNetwork,
+} from '../support/network.ts'
 import type { Wire, World } from './runner.ts'
 import { httpsWire, openWire, ownerWire, type Place, rawWire, webSocketWire } from './wires.ts'
 
@@ -16,6 +23,10 @@ const features = JSON.stringify([
 /** @carol's atServer knows the notifications of October 2026, @dave's is older. */
 const modern: Answer = (line, { usual }) =>
   line === 'info:brief' ? `data:{"version":"3.17.0","uptimeAsMillis":1,"features":${features}}\n@alice@` : usual()
+
+/** @slow's atServer never answers one lookup, @mallory's answers a handshake with nonsense. */
+const slow: Answer = (line, { usual }) => (line.startsWith('lookup:all:phone') ? undefined : usual())
+const nonsense: Answer = (line, { usual }) => (line.startsWith('from:') ? 'data:nonsense\n@' : usual())
 
 /** P-256 keys in the form of `pkam` (page 02, section 4). */
 function eccPair(): { publicKey: string; sign: (text: string) => string } {
@@ -57,7 +68,7 @@ async function enroll(member: Member, list: readonly Enrollment[], { clock }: Te
   await member.start()
 }
 
-/** Notifications of a scene as they reach a scripted atServer, each a line. */
+/** Lines of a scene as they reach a scripted atServer, each a line. */
 function arrivals({ lines }: ScriptedPeer, namespace: string): Wire {
   let seen = 0
   return {
@@ -70,7 +81,7 @@ function arrivals({ lines }: ScriptedPeer, namespace: string): Wire {
         if (next === undefined) await new Promise((resolve) => setImmediate(resolve))
         else {
           seen++
-          if (next.line.startsWith('notify:') && next.line.includes(namespace)) return `${next.line}\n`
+          if (next.line.includes(namespace)) return `${next.line}\n`
         }
       }
     },
@@ -81,7 +92,7 @@ function arrivals({ lines }: ScriptedPeer, namespace: string): Wire {
 }
 
 /**
- * Two of our atServers, @alice's and @bob's, two scripted ones, @carol's and @dave's, and a directory, all over TLS on
+ * Two of our atServers, @alice's and @bob's, scripted ones such as @carol's and @dave's, and a directory, all over TLS on
  * free ports. Time is held in hand.
  */
 export async function startWorld(): Promise<World> {
@@ -97,6 +108,9 @@ export async function startWorld(): Promise<World> {
   }
   const carol = await network.script('@carol', modern)
   const dave = await network.script('@dave')
+  const late = await network.script('@slow', slow)
+  await network.script('@mallory', nonsense)
+  network.table.set('@gone', `localhost:${await freePort()}`)
   const secret = (await alice.server.cramSecret()) ?? ''
 
   const placeOf = (atSign: AtSign): Place => ({
@@ -123,6 +137,7 @@ export async function startWorld(): Promise<World> {
     carol: () => peer(carol),
     carolserver: async (namespace) => arrivals(carol, namespace),
     daveserver: async (namespace) => arrivals(dave, namespace),
+    slowserver: async (namespace) => arrivals(late, namespace),
   }
   return {
     kinds: new Set(Object.keys(doors)),
@@ -138,6 +153,8 @@ export async function startWorld(): Promise<World> {
       ['otherPublic', other.publicKey],
       ['enrollment', 'primary'],
       ['carol', '@carol'],
+      ['gone', '@gone'],
+      ['mallory', '@mallory'],
       ...['wavi', 'denied', 'pending', 'revoked', 'over'].map((id) => [id, id] as const),
     ]),
     makers: new Map([

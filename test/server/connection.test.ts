@@ -138,7 +138,8 @@ describe('lines', () => {
 })
 
 describe('a line that is too long', () => {
-  const tooLong = 'the line is longer than this session may send; the connection closes'
+  const tooLong =
+    'InboundBuffer overflow: server received request which exceeded the buffer size limit. Terminating the connection.'
 
   test('16 KiB on an open session: AT0005, and the connection closes', async () => {
     const client = await raw(alice)
@@ -172,7 +173,7 @@ describe('a line that is too long', () => {
     alice.server.handle(stream, origin)
     await until('@')
     send('x'.repeat(limits.openLineBytes))
-    await until('closes\n@')
+    await until(`${tooLong}\n@`)
     send('x'.repeat(1_000_000))
     await turns()
     expect(stream.destroyed).toBe(false)
