@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Need other programs: `npm run test:interop`, `npm run test:redis`, `npm run test:netns`.
-    exclude: ['test/interop/**', 'test/redis/**', 'test/netns/**'],
+    // Need other programs or much time: `npm run test:interop`, `test:redis`, `test:netns`, `test:fuzz`.
+    exclude: ['test/interop/**', 'test/redis/**', 'test/netns/**', 'test/fuzz/**'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -133,10 +133,13 @@ function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
       if (refusal !== undefined) throw refusal
     }
   }
-  const own = verb.overlaps === true ? announcing(ports, gate.staging) : ports
+  const own = mayOverlap(verb, rest) ? announcing(ports, gate.staging) : ports
   const outcome = verb.run(params, own, { session, signal, nested: nestedIn(gate) })
   return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
 }
+
+/** Commands read the block list as it is on flash, so what may write it is over before the next one starts. */
+const mayOverlap = (verb: AnyVerb, rest: string): boolean => verb.overlaps === true && !/private:blocklist/i.test(rest)
 
 /** What a line comes to, errors included. */
 function settled(work: () => Reply | Promise<Reply>, log: Log): Reply | Promise<Reply> {
@@ -195,7 +198,10 @@ export function createGate(ports: Ports, log: Log): Gate {
     })
   }
   return {
-    overlaps: (frame) => frame.kind === 'line' && findVerb(frame.text)?.verb.overlaps === true,
+    overlaps(frame) {
+      const found = frame.kind === 'line' ? findVerb(frame.text) : undefined
+      return found !== undefined && mayOverlap(found.verb, found.rest)
+    },
     answer(session, frame, { signal, monitoring }) {
       const conclude = (reply: Reply): Answer => {
         note(session, frame, reply)

@@ -41,6 +41,12 @@ describe('the block list (page 01, 9.5)', () => {
     expect(await owner.ask('config:block:show')).toBe('data:null\n@alice@')
   })
 
+  test.each(['', 'eph:'])('holds for a command that comes in one write with its change: notify:%s', async (option) => {
+    owner.write(`update:private:blocklist@alice {"blockList":["@bob"]}\nnotify:${option}@bob:x.wavi@alice:v\n`)
+    expect(await owner.reply()).toBe('data:-1\n@alice@')
+    expect(await owner.reply()).toMatch(/^error:AT0009-.*@bob is on the block list of @alice\n/)
+  })
+
   test('holds normalised atSigns, and never one’s own', async () => {
     expect(await owner.ask('config:block:add:@Bo.B @alice @BOB')).toBe(ok)
     expect(await owner.ask('config:block:show')).toBe('data:["@bob"]\n@alice@')
