@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { startWorld } from './network-world.ts'
-import { exchangesOf } from './parser.ts'
 import { missingFor, playScene, type World } from './runner.ts'
 import { readTranscripts } from './transcripts.ts'
 
@@ -24,7 +23,3 @@ for (const file of new Set(scenes.map((scene) => scene.file))) {
     }
   })
 }
-
-test('the transcripts hold at least 1,000 exchanges', () => {
-  expect(exchangesOf(scenes)).toBeGreaterThanOrEqual(1_000)
-})
