@@ -182,6 +182,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
       notificationMs: config.notification.expiry,
       durability: config.storage.durability,
       intervalMs: config.storage.interval,
+      maxBytes: config.storage.maxBytes,
       scrubPerDay: config.storage.scrub * 1_048_576,
       serverCertificate: certificate.current,
     })
@@ -195,6 +196,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
     // What `atedge status` shows besides the atServer's own numbers: one line a part, `disk: () => disk.status(),`.
     const sections: StatusSections = {
       clock: () => clockSection(server.clock.status()),
+      disk: () => server.disk(),
       health: () => server.health(),
       snapshots: () => snapshots?.status(),
       directory: () => directory?.status(),

@@ -3,6 +3,7 @@ import { inProcessPair } from './client/in-process.ts'
 import type { AtSign } from './core/at-sign.ts'
 import { type Clock, elapsed } from './core/clock.ts'
 import type { FlooredClock } from './core/clock-floor.ts'
+import type { DiskUse } from './core/disk.ts'
 import { primaryEnrollment } from './core/enrollment.ts'
 import type { StoreHealth } from './core/health.ts'
 import { limits } from './core/limits.ts'
@@ -19,6 +20,7 @@ import { createResponder } from './server/http.ts'
 import type { PlaceLimits } from './server/places.ts'
 import { createServer, type Origin } from './server/server.ts'
 import { createDelivery } from './services/delivery.ts'
+import { startDiskWatch } from './services/disk-watch.ts'
 import { createEphemeral, withEphemeral } from './services/ephemeral.ts'
 import { createFederation, type FederationSettings } from './services/federation.ts'
 import { createFeed } from './services/feed.ts'
@@ -54,6 +56,8 @@ export interface AtServerOptions {
   readonly autoNotify?: boolean
   /** Life of notifications that name none, in milliseconds. */
   readonly notificationMs?: number
+  /** Bytes that the store may take; as many as its file system has unless told. */
+  readonly maxBytes?: number | undefined
   /** Of changes on connections that name none; `group` unless told. */
   readonly durability?: Durability
   /** How long changes in `interval` mode may be acknowledged before they are on flash, in milliseconds. */
@@ -97,6 +101,8 @@ export interface AtServer {
   readonly content: SnapshotSource
   /** How its store is: what was lost, and what was done about it. */
   health(): StoreHealth
+  /** The room that its store has. */
+  disk(): DiskUse
   /** Numbers for the people who run it. */
   status(): Promise<AtServerStatus>
   /** The CRAM secret of an atSign that is not activated yet, made on first use; undefined once it is activated. */
@@ -156,9 +162,10 @@ const usualQuota: Ports['peerQuota'] = {
  */
 export async function createAtServer(options: AtServerOptions, seams: StoreSeams = {}): Promise<AtServer> {
   const { atSign, directory, clock, log } = options
-  const { durability = 'group', intervalMs = limits.syncIntervalMs } = options
+  const { durability = 'group', intervalMs = limits.syncIntervalMs, maxBytes } = options
+  const room = maxBytes === undefined ? {} : { maxBytes }
   const store = await openStore(
-    { directory, snapshots: options.snapshots, atSign, clock, log, durability, intervalMs },
+    { directory, snapshots: options.snapshots, atSign, clock, log, durability, intervalMs, ...room },
     seams,
   )
   try {
@@ -215,6 +222,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     onWebSocket: (stream, remoteAddress) => server.handle(stream, { remoteAddress, certificate: undefined }),
   })
   const stopSweep = startSweep({ store, clock, log })
+  const stopDiskWatch = startDiskWatch({ store, clock })
   const stopRefresh = startRefresh({ clock, log, store, remote, random })
   const stopUpkeep = startUpkeep({
     ...{ self, store, clock, log, scrubPerDay: options.scrubPerDay ?? limits.scrubPerDayBytes },
@@ -235,6 +243,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     activated,
     content: store,
     health: () => store.health(),
+    disk: () => store.disk.use(),
     async status() {
       return {
         activated: await activated(),
@@ -256,6 +265,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     async close() {
       outgoing.close()
       stopSweep()
+      stopDiskWatch()
       stopRefresh()
       stopUpkeep()
       http.close()

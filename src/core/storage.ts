@@ -1,6 +1,7 @@
 import type { AtKey } from './at-key.ts'
 import type { AtSign } from './at-sign.ts'
 import type { FlooredClock } from './clock-floor.ts'
+import type { DiskUse } from './disk.ts'
 import type { Enrollment } from './enrollment.ts'
 import type { StoreHealth } from './health.ts'
 import type { Metadata } from './metadata.ts'
@@ -175,6 +176,8 @@ export interface Store {
   scrub(bytes: number): Promise<number>
   /** How it is: opened how, what was lost since, how far it was checked. */
   health(): StoreHealth
+  /** The room that it has; `check` measures, and makes room where it is tight. On a full disk nothing grows: AT0002. */
+  readonly disk: { use(): DiskUse; check(): Promise<void> }
   /** Bytes of the database directory. */
   size(): Promise<number>
   /** How often something was written since the store was opened. */

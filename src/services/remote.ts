@@ -115,7 +115,8 @@ export function createRemote(options: {
     const session = await (asked.scope === 'public' ? peers.anonymous(owner) : peers.proven(owner))
     const answer = readAnswer(await session.request(`lookup:all:${asked.entity}${owner}`), asked, owner)
     if (answer === undefined) await drop(asked)
-    else await keep(asked, answer)
+    // On a full disk the answer is as good, only not kept.
+    else if (store.disk.use().state !== 'full') await keep(asked, answer)
     return answer
   }
 

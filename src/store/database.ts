@@ -53,6 +53,8 @@ export interface Database {
   readOnly(): string | undefined
   /** Bytes of its files. */
   size(): Promise<number>
+  /** Writes tables anew without what was removed from them. Nothing is done where the disk has no room for that. */
+  compact(): Promise<void>
   close(): Promise<void>
 }
 
@@ -63,6 +65,9 @@ const settings = {
   writeBufferSize: 1024 * 1024,
   maxOpenFiles: 64,
 } as const
+
+/** LevelDB compacts a few tables at a time, and removes them when it has written what is left of them. */
+const compactionBytes = 4 * 1024 * 1024
 
 /** What a reopening may write: the log as a table, and a manifest. */
 const reopenBytes = 8 * 1024 * 1024
@@ -149,12 +154,17 @@ async function syncLogs(directory: string): Promise<void> {
   }
 }
 
-async function assertSpace(directory: string): Promise<void> {
+async function freeBytes(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory)
-  if (bavail * bsize < reopenBytes) throw new Error('no space left on device')
+  return bavail * bsize
+}
+
+async function assertSpace(directory: string): Promise<void> {
+  if ((await freeBytes(directory)) < reopenBytes) throw new Error('no space left on device')
 }
 
 /** Of classic-level; the types of `level` show only what browsers have too. */
+const compactRange: (from: string, to: string) => Promise<void> = Reflect.get(Level.prototype, 'compactRange')
 const repair: (directory: string) => Promise<void> = Reflect.get(Level, 'repair')
 
 /** Rebuilds the list of tables from what can be read of them. Leaves what it replaces in the folder `lost`. */
@@ -224,6 +234,9 @@ export async function openDatabase(directory: string, options: DatabaseOptions):
     isOpen: () => db.status === 'open',
     readOnly: () => undefined,
     size: () => bytesOf(directory),
+    async compact() {
+      if ((await freeBytes(directory)) >= compactionBytes) await compactRange.call(db, '', after)
+    },
     close: () => db.close(),
   }
 }

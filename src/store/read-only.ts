@@ -133,6 +133,9 @@ function readOnly(
     isOpen: () => now().isOpen(),
     readOnly: () => (real === undefined ? because : real.readOnly()),
     size: () => now().size(),
+    async compact() {
+      await real?.compact()
+    },
     async close() {
       await now().close()
       await rm(shadow, { recursive: true, force: true })

@@ -1,11 +1,13 @@
 import type { AtSign } from '../core/at-sign.ts'
 import { type Clock, elapsed } from '../core/clock.ts'
+import type { Room } from '../core/disk.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, silent } from '../core/log.ts'
 import type { Durability, Store } from '../core/storage.ts'
 import { closeGap, createCommits, releaseReserved } from './commits.ts'
 import { createCommitted } from './committed.ts'
 import type { Operation } from './database.ts'
+import { createDiskBudget, roomOf } from './disk.ts'
 import { createEnrollments } from './enrollments.ts'
 import { createLosses } from './health.ts'
 import { createIntervalSync } from './interval.ts'
@@ -15,6 +17,7 @@ import { createNotifications } from './notifications.ts'
 import { openOwn } from './open.ts'
 import { createOutbox } from './outbox.ts'
 import { openQuarantine } from './quarantine.ts'
+import { dropCopies, dropSettled } from './reclaim.ts'
 import { createRecords } from './records.ts'
 import { hasCode } from './refusal.ts'
 import { createScrub } from './scrub.ts'
@@ -37,6 +40,8 @@ export interface StoreOptions {
   readonly snapshots?: string | undefined
   /** Bytes of decoded records kept in memory. */
   readonly cacheBytes?: number
+  /** Bytes that the store may take; as many as its file system has unless told. */
+  readonly maxBytes?: number
   /** Of changes that name none; `group` unless told. */
   readonly durability?: Durability
   /** How long a change in `interval` mode may be acknowledged before it is on flash; two seconds unless told. */
@@ -49,6 +54,8 @@ export interface StoreSeams {
   readonly aroundBatch?: (write: () => Promise<void>, operations: readonly Operation[], sync: boolean) => Promise<void>
   /** Around every sync of what was acknowledged before; `sync` does the work. */
   readonly aroundSync?: (sync: () => Promise<void>) => Promise<void>
+  /** Room of the file system. */
+  readonly room?: () => Promise<Room>
   readonly migrations?: readonly Migration[]
 }
 
@@ -119,6 +126,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const batch = async (changed: readonly Operation[], sync: boolean): Promise<void> => {
     changes += 1
     const operations = [...changed, ...time.ride()]
+    disk.wrote(operations.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0))
     try {
       await aroundBatch(() => database.batch(operations, sync), operations, sync)
     } catch (error) {
@@ -140,6 +148,18 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       time.last(draft)
     },
   })
+  const parts = { database, committed, writer }
+  const disk = createDiskBudget({
+    room: seams.room ?? (() => roomOf(directory)),
+    size: () => database.size(),
+    ...{ maxBytes: options.maxBytes, clock, log },
+    steps: [
+      { what: 'what has expired', run: () => sweep(database, committed, writer, clock.now()) },
+      { what: 'copies of the records of others', run: () => dropCopies(parts, clock.now()) },
+      { what: 'notifications that were delivered', run: () => dropSettled(parts) },
+    ],
+    compact: () => database.compact(),
+  })
   const scrub = createScrub({ database, committed, writer, losses })
   // What the ladder met is named before anybody asks for it.
   if (losses.report() !== undefined) await scrub.begin(limits.scrubAtOpenBytes)
@@ -156,7 +176,11 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       return committed.get(tables.secrets, name)
     },
     write: (change, { sync = true, durability = options.durability ?? 'group' } = {}) =>
-      writer.write((draft) => change(createTransaction(draft, committed, outboxPerPeer)), sync ? durability : 'none'),
+      writer.write(
+        (draft) => change(createTransaction({ draft, committed, outboxPerPeer, assertRoom: disk.assertRoom })),
+        sync ? durability : 'none',
+      ),
+    disk: { use: disk.use, check: disk.check },
     sweep: (now) => sweep(database, committed, writer, now),
     nextExpiry: () => nextExpiry(database),
     size: () => database.size(),

@@ -8,13 +8,27 @@ import { enqueue, settle } from './outbox.ts'
 import { putRecord, removeRecord } from './records.ts'
 import type { Draft } from './writer.ts'
 
-/** The contract's view of one change. */
-export const createTransaction = (draft: Draft, committed: Committed, outboxPerPeer: number): Transaction => ({
+/** What a change works on. */
+export interface TransactionParts {
+  readonly draft: Draft
+  readonly committed: Committed
+  /** Notifications that may wait for one recipient. */
+  readonly outboxPerPeer: number
+  /** Asked before anything that makes the store grow. @throws AtError AT0002 */
+  readonly assertRoom: () => void
+}
+
+/** The contract's view of one change. Deletes, marks and what access depends on are taken on a full disk too. */
+export const createTransaction = ({ draft, committed, outboxPerPeer, assertRoom }: TransactionParts): Transaction => ({
   record: async (key) => draft.get(tables.records, key),
-  putRecord: (key, record, change) => putRecord(draft, committed, key.text, record, change),
+  async putRecord(key, record, change) {
+    assertRoom()
+    return putRecord(draft, committed, key.text, record, change)
+  },
   removeRecord: (key, change) => removeRecord(draft, committed, key.text, change),
   hasNotification: async (notification) => hasNotification(draft, notification),
   async putNotification(notification) {
+    assertRoom()
     putNotification(draft, notification)
   },
   async removeNotification(notification) {
@@ -22,7 +36,10 @@ export const createTransaction = (draft: Draft, committed: Committed, outboxPerP
     const state = draft.tryGet(tables.notificationStates, ref)
     if (state !== undefined) removeNotification(draft, ref, state)
   },
-  enqueue: async (notification) => enqueue(draft, notification, outboxPerPeer),
+  async enqueue(notification) {
+    assertRoom()
+    enqueue(draft, notification, outboxPerPeer)
+  },
   settle: async (notification, status) => settle(draft, notification, status),
   async putEnrollment(enrollment) {
     draft.mustSync()
