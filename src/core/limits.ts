@@ -40,6 +40,8 @@ export const limits = {
   lingerMs: 2_000,
   /** A monitor that leaves this many bytes unread is closed; it resumes from its last notification. */
   monitorBacklogBytes: 4_194_304,
+  /** A monitor that takes nothing of its history for this long is closed; a slow one is waited for. */
+  monitorStillMs: 60_000,
   /** Challenges and published proofs live this long (specification: challenge lifetime). */
   challengeMs: 60_000,
   /** Proofs held for peers at one time; older ones give way. */

@@ -5,11 +5,12 @@ import type { Log } from '../core/log.ts'
 import type { PeerCertificate, Session } from '../core/session.ts'
 import type { Durability } from '../core/storage.ts'
 import { newSessionId } from '../crypto/challenge.ts'
-import type { FeedSource } from '../services/feed.ts'
+import type { FeedSource, WriteLine } from '../services/feed.ts'
 import { type Frame, lineSplitter } from '../wire/framing.ts'
 import type { Answer, Gate } from './dispatch.ts'
 import { createInOrder } from './in-order.ts'
 import { createOutput } from './output.ts'
+import { whenRead } from './when-read.ts'
 
 /** One client, from greeting to close. */
 export interface Connection {
@@ -145,22 +146,27 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (!running && answers.waiting() === 0) flushAndEnd()
   }
 
-  const sendNotification = (line: string): void => {
-    if (closing) return
+  const standsStill = (): void => {
+    log('warn', 'a monitor does not read; its connection is closed', { session: session.id })
+    end()
+  }
+
+  const sendNotification: WriteLine = (line) => {
+    if (closing) return undefined
     // Judged before the line is added: one that is longer than the bound by itself still goes to a client that reads.
     if (output.waiting() + heldChars > limits.monitorBacklogBytes) {
-      log('warn', 'a monitor does not read; its connection is closed', { session: session.id })
-      end()
-      return
+      standsStill()
+      return undefined
     }
     lastActiveAt = clock.now()
     if (held !== undefined && multiplexed) {
       held.push(line)
       heldChars += line.length
-      return
+      return undefined
     }
     output.push(line)
     output.flushSoon()
+    return output.waiting() > limits.unsentBytes ? whenRead(output, clock, standsStill) : undefined
   }
 
   const releaseHeld = (): void => {

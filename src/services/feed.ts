@@ -7,24 +7,46 @@ import type { Notifications } from '../core/storage.ts'
 import type { Feed } from '../verbs/verb.ts'
 import type { Subscription } from '../wire/reply.ts'
 
-/** Feeds monitors. The write function gets whole lines with their LF. */
+/**
+ * Takes whole lines with their LF. The promise, if there is one, resolves when the client has read so much that more of
+ * the history may follow.
+ */
+export type WriteLine = (line: string) => Promise<void> | undefined
+
+/** Feeds monitors. */
 export interface FeedSource {
   /** @returns a function that ends the subscription */
-  subscribe(subscription: Subscription, identity: Identity, write: (line: string) => void): () => void
+  subscribe(subscription: Subscription, identity: Identity, write: WriteLine): () => void
 }
 
 interface Monitor {
   readonly subscription: Subscription
   readonly identity: Identity
-  write(line: string): void
-  /** Live notifications held back while the history is written; undefined once live. */
-  held: Notification[] | undefined
+  readonly write: WriteLine
+  /** Live notifications held back while the history is written, by version; undefined once live. */
+  held: Map<string, Notification> | undefined
+  heldChars: number
+  /** More came than is held back: the store is read once more. */
+  overflowed: boolean
+  /** Resolves when the monitor has left. */
+  readonly left: Promise<void>
 }
 
 const lineOf = (view: unknown): string => `notification: ${JSON.stringify(view)}\n`
 
-/** Base Python sends different contents under one id, each of which is shown (page 04, section 4). */
-const versionOf = ({ at, id }: Notification): string => `${at} ${id}`
+/** Others may choose the same id, and base Python sends different contents under one, each of which is shown. */
+const versionOf = ({ at, id, from, key, value }: Notification): string =>
+  `${at} ${id} ${from} ${key} ${value === null ? '' : value.slice(0, versionChars)}`
+
+/** So much of a value tells it from others of the same millisecond. */
+const versionChars = 64
+/** Live notifications held back for one monitor, and their characters. */
+const mostHeld = 1_000
+const mostHeldChars = 1_048_576
+/** Versions remembered of what was written last, which are looked at again in the next reading. */
+const mostWritten = 8_192
+/** A notification is visible to readers so long after its time at most. */
+const commitMs = 1_000
 
 /** Reference: statsNotificationJobTimeInterval. It also keeps a monitor's connection from being idle. */
 const statsEveryMs = 15_000
@@ -54,25 +76,54 @@ export function createFeed(options: {
   let cancelStats: (() => void) | undefined
   let pendingStats: { commitId: number; operation: 'update' | 'delete' } | undefined
 
-  const deliver = (monitor: Monitor, notification: Notification): void => {
-    if (wanted(monitor, notification, clock.now())) monitor.write(lineOf(notificationView(notification)))
+  const deliver = (monitor: Monitor, notification: Notification): Promise<void> | undefined =>
+    wanted(monitor, notification, clock.now()) ? monitor.write(lineOf(notificationView(notification))) : undefined
+
+  /** Writes what is stored, as fast as the client reads. @returns the time of the latest */
+  const writeHistory = async (monitor: Monitor, since: number, written: Set<string>): Promise<number> => {
+    let latest = since
+    for await (const notification of notifications.since(since)) {
+      if (!monitors.has(monitor)) return latest
+      latest = notification.at
+      const version = versionOf(notification)
+      monitor.held?.delete(version)
+      if (written.has(version)) continue
+      written.add(version)
+      const oldest = written.values().next()
+      if (written.size > mostWritten && !oldest.done) written.delete(oldest.value)
+      const read = deliver(monitor, notification)
+      if (read !== undefined) await Promise.race([read, monitor.left])
+    }
+    return latest
   }
 
   const replay = async (monitor: Monitor, since: number): Promise<void> => {
     const written = new Set<string>()
     try {
-      for await (const notification of notifications.since(since)) {
-        if (!monitors.has(monitor)) return
-        deliver(monitor, notification)
-        written.add(versionOf(notification))
+      for (let from = since; ; ) {
+        monitor.overflowed = false
+        const latest = await writeHistory(monitor, from, written)
+        if (!monitor.overflowed || !monitors.has(monitor)) break
+        from = Math.max(latest - commitMs, since)
       }
     } catch (error) {
       if (!monitors.has(monitor)) return
       log('error', 'stored notifications could not be read for a monitor', { error })
     }
-    const held = monitor.held ?? []
+    const held = monitor.held ?? new Map<string, Notification>()
     monitor.held = undefined
-    for (const notification of held) if (!written.has(versionOf(notification))) deliver(monitor, notification)
+    for (const [version, notification] of held) if (!written.has(version)) void deliver(monitor, notification)
+  }
+
+  /** Keeps a live notification for the end of the history. */
+  const hold = (monitor: Monitor, held: Map<string, Notification>, notification: Notification): void => {
+    if (monitor.overflowed) return
+    held.set(versionOf(notification), notification)
+    monitor.heldChars += notification.key.length + (notification.value?.length ?? 0)
+    if (held.size <= mostHeld && monitor.heldChars <= mostHeldChars) return
+    held.clear()
+    monitor.heldChars = 0
+    monitor.overflowed = true
   }
 
   const writeStats = (commitId: number, operation: 'update' | 'delete'): void => {
@@ -82,7 +133,7 @@ export function createFeed(options: {
       ...{ messageType: 'MessageType.key', isEncrypted: false, metadata: null },
     })
     for (const { subscription, write } of monitors) {
-      if (!subscription.strict || subscription.pattern?.(key) === true) write(line)
+      if (!subscription.strict || subscription.pattern?.(key) === true) void write(line)
     }
   }
 
@@ -98,8 +149,8 @@ export function createFeed(options: {
   return {
     received(notification) {
       for (const monitor of monitors) {
-        if (monitor.held === undefined) deliver(monitor, notification)
-        else monitor.held.push(notification)
+        if (monitor.held === undefined) void deliver(monitor, notification)
+        else hold(monitor, monitor.held, notification)
       }
     },
     // Many changes in one turn make one line: clients only want the newest id.
@@ -115,11 +166,19 @@ export function createFeed(options: {
     },
     subscribe(subscription, identity, write) {
       const { since } = subscription
-      const monitor: Monitor = { subscription, identity, write, held: since === undefined ? undefined : [] }
+      let leave = (): void => {}
+      const left = new Promise<void>((resolve) => {
+        leave = resolve
+      })
+      const held = since === undefined ? undefined : new Map<string, Notification>()
+      const monitor: Monitor = { subscription, identity, write, held, heldChars: 0, overflowed: false, left }
       monitors.add(monitor)
       scheduleStats()
       if (since !== undefined) void replay(monitor, since)
-      return () => monitors.delete(monitor)
+      return () => {
+        monitors.delete(monitor)
+        leave()
+      }
     },
     close() {
       cancelStats?.()

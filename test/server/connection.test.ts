@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
+import { until } from '../support/network.ts'
 import { recorder } from '../support/recorder.ts'
 import {
   asEnrolled,
@@ -352,5 +353,36 @@ describe('a server that stops', () => {
     const closing = server.server.close()
     server.clock.advance(5_000)
     await closing
+  })
+})
+
+describe('a monitor that asks for a long history', () => {
+  const size = 60_000
+  const count = 100
+
+  test('gets all of it when it begins to read late, and is closed when it stands still', async () => {
+    const server = await startServer()
+    const owner = await asOwner(server)
+    const value = 'v'.repeat(size)
+    for (let index = 0; index < count; index++) {
+      server.clock.advance(1)
+      await owner.ask(`notify:id:n${index}:ttln:86400000:@alice:x.wavi@alice:${value}`)
+    }
+    const [reading, still] = [await asOwner(server), await asOwner(server)]
+    for (const client of [reading, still]) {
+      client.stream.pause()
+      client.write('monitor:strict:0\n')
+    }
+    await turns(20_000)
+    reading.stream.resume()
+    for (let index = 0; index < count; index++) {
+      expect((await reading.line()).slice(0, 30)).toContain(`"id":"n${index}"`)
+      // Time passes while it reads.
+      server.clock.advance(1_000)
+    }
+    server.clock.advance(2 * limits.monitorStillMs)
+    await until(async () => (await owner.ask('stats:1')).includes('"value":"2"'))
+    reading.write('noop:0\n')
+    expect(await reading.line()).toBe('data:ok\n')
   })
 })

@@ -6,7 +6,7 @@ import type { Log } from '../../src/core/log.ts'
 import type { Notification } from '../../src/core/notification.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
 import type { Notifications, Store } from '../../src/core/storage.ts'
-import { createFeed } from '../../src/services/feed.ts'
+import { createFeed, type WriteLine } from '../../src/services/feed.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type ManualClock, manualClock } from '../support/clock.ts'
 import { closeLater, temporaryDirectory, until } from '../support/network.ts'
@@ -52,11 +52,14 @@ async function world(notifications?: Notifications): Promise<World> {
   return { clock, store, feed, logged, receive }
 }
 
-function reader(): { lines: string[]; ids: () => string[]; write: (line: string) => void } {
+function reader(): { lines: string[]; ids: () => string[]; write: WriteLine } {
   const lines: string[] = []
   const ids = (): string[] =>
     lines.map((line) => (JSON.parse(line.slice('notification: '.length)) as { id: string }).id)
-  return { lines, ids, write: (line) => void lines.push(line) }
+  const write = (line: string): undefined => {
+    lines.push(line)
+  }
+  return { lines, ids, write }
 }
 
 describe('a monitor that asks for history', () => {
@@ -148,12 +151,83 @@ describe('a monitor that asks for history', () => {
     expect(logged).toEqual(['stored notifications could not be read for a monitor'])
   })
 
+  describe('and reads slowly', () => {
+    /** Takes a line whenever it is told to. */
+    function slow(): { ids: string[]; write: WriteLine; takeOne: () => void } {
+      const ids: string[] = []
+      let takeOne = (): void => {}
+      const write: WriteLine = (line) => {
+        ids.push((JSON.parse(line.slice('notification: '.length)) as { id: string }).id)
+        return new Promise((resolve) => {
+          takeOne = resolve
+        })
+      }
+      return { ids, write, takeOne: () => takeOne() }
+    }
+    const names = (prefix: string, count: number): string[] =>
+      Array.from({ length: count }, (_, index) => `${prefix}${index}`)
+
+    it('gets no more than it takes, and all of it in the end', async () => {
+      const { clock, feed, receive } = await world()
+      const stored = names('n', 20)
+      for (const [index, id] of stored.entries()) await receive(notification(id, clock.now() + index))
+      const { ids, write, takeOne } = slow()
+      feed.subscribe({ ...everything, since: 0 }, owner, write)
+      for (let count = 1; count <= stored.length; count++) {
+        await until(() => ids.length === count)
+        await turn()
+        expect(ids).toHaveLength(count)
+        takeOne()
+      }
+      expect(ids).toEqual(stored)
+    })
+
+    it('gets each of the many that come meanwhile once, and not all of them are kept in memory', async () => {
+      const { clock, store, feed } = await world()
+      const put = (list: readonly string[], at: number): Promise<void> =>
+        store.write(async (tx) => {
+          for (const [index, id] of list.entries()) {
+            const made = notification(id, at + index)
+            await tx.putNotification(made)
+            tx.onCommit(() => feed.received(made))
+          }
+        })
+      const [before, meanwhile] = [names('b', 5), names('m', 2_500)]
+      await put(before, clock.now())
+      const { ids, write, takeOne } = slow()
+      feed.subscribe({ ...everything, since: 0 }, owner, write)
+      await until(() => ids.length === 1)
+      await put(meanwhile, clock.now() + before.length)
+      await until(() => {
+        takeOne()
+        return ids.length >= before.length + meanwhile.length
+      })
+      await put(['live'], clock.now() + 10_000)
+      await until(() => {
+        takeOne()
+        return ids.includes('live')
+      })
+      expect(ids).toEqual([...before, ...meanwhile, 'live'])
+    })
+
+    it('lets go of the store when it leaves', async () => {
+      const { clock, store, feed, receive } = await world()
+      for (const id of ['a', 'b', 'c']) await receive(notification(id, clock.now()))
+      const { ids, write } = slow()
+      const leave = feed.subscribe({ ...everything, since: 0 }, owner, write)
+      await until(() => ids.length === 1)
+      leave()
+      await store.close()
+      expect(ids).toHaveLength(1)
+    })
+  })
+
   it('is forgotten without a fault when it leaves or the server stops meanwhile', async () => {
     const { clock, store, feed, receive, logged } = await world()
     for (let index = 0; index < 50; index++) await receive(notification(`n${index}`, clock.now() + index))
     const first = reader()
     feed.subscribe({ ...everything, since: 0 }, owner, first.write)()
-    feed.subscribe({ ...everything, since: 0 }, owner, () => {})
+    feed.subscribe({ ...everything, since: 0 }, owner, () => undefined)
     feed.close()
     await store.close()
     await turn()
