@@ -20,6 +20,9 @@ export const bounds = {
   pathSteps: 16,
   /** Keys whose last reading the policy remembers; the one unused longest gives way. */
   remembered: 10_000,
+  /** Messages of which some recipients have got theirs, and how long a sensor may take to send one of them again. */
+  unfinished: 1_000,
+  unfinishedMs: 300_000,
   /** The same complaint about a rule is logged once in this time. */
   complaintMs: 60_000,
 } as const

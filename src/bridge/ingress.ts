@@ -7,6 +7,7 @@ import { bounds } from './bounds.ts'
 import { createLanes } from './lanes.ts'
 import { type Mapping, map, type Problem, type Reading } from './mapping.ts'
 import { type Last, passes } from './policy.ts'
+import { createUnfinished, type Message } from './unfinished.ts'
 
 /** What the bridge needs of a client of the atServer. */
 export interface BridgeClient {
@@ -67,13 +68,14 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
   const counters = { received: 0, ignored: 0, committed: 0, suppressed: 0, refused: 0, failed: 0 }
   const lanes = createLanes()
   const remembered = createMemory()
+  const unfinished = createUnfinished(clock)
   const complain = createComplaints(clock, log)
 
-  const store = async (reading: Reading): Promise<keyof typeof counters> => {
+  const store = async (reading: Reading, message: Message): Promise<keyof typeof counters> => {
     const name = `${reading.rule.index} ${reading.key}`
     if (!passes(reading.rule.rule, remembered.get(name), reading)) return 'suppressed'
     const ends = await Promise.allSettled(
-      reading.delivery.recipients.map((to) => deliver(client, reading, to, autoNotify)),
+      reading.delivery.recipients.map((to) => deliver(client, reading, to, { autoNotify, message })),
     )
     const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []))
     const curable = failures.find((cause) => !(cause instanceof AtError && hopeless.has(cause.code)))
@@ -85,9 +87,9 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
     return 'committed'
   }
 
-  const settle = async (reading: Reading): Promise<void> => {
+  const settle = async (reading: Reading, message: Message): Promise<void> => {
     try {
-      counters[await lanes.run(reading.key, () => store(reading))]++
+      counters[await lanes.run(reading.key, () => store(reading, message))]++
     } catch (cause) {
       counters.failed++
       log('warn', 'a reading could not be stored', {
@@ -106,9 +108,11 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
       if (readings.length + problems.length === 0) counters.ignored++
       counters.refused += problems.length
       for (const problem of problems) complain(problem)
-      const ends = await Promise.allSettled(readings.map(settle))
+      const message = unfinished.begin(topic, payload)
+      const ends = await Promise.allSettled(readings.map((reading) => settle(reading, message)))
       const failure = ends.find((end) => end.status === 'rejected')
       if (failure !== undefined) throw failure.reason
+      message.finish()
     },
     stats: () => ({ ...counters }),
   }
@@ -118,22 +122,27 @@ const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.mes
 
 const prefixOf = (recipient: string): string => (recipient === 'self' ? '' : `${recipient}:`)
 
-async function deliver(client: BridgeClient, reading: Reading, recipient: string, autoNotify: boolean): Promise<void> {
-  const { delivery, text } = reading
+/** Gives a recipient its record and its notification; what an earlier attempt at the message has given is not repeated. */
+async function deliver(
+  client: BridgeClient,
+  reading: Reading,
+  recipient: string,
+  { autoNotify, message }: { autoNotify: boolean; message: Message },
+): Promise<void> {
+  const { delivery, text, rule } = reading
   const { ttl, ttr, durability } = delivery
   const how = durability === undefined ? {} : { durability }
   const key = `${prefixOf(recipient)}${reading.key}`
+  const step = `${rule.index} ${key}`
   if (delivery.update) {
-    await client.put(key, text, {
-      ...how,
-      ...(ttl === undefined ? {} : { ttl }),
-      ...(ttr === undefined ? {} : { ttr }),
-    })
+    const life = { ...(ttl === undefined ? {} : { ttl }), ...(ttr === undefined ? {} : { ttr }) }
+    await message.once(`put ${step}`, () => client.put(key, text, { ...how, ...life }))
   }
   const told = delivery.update && autoNotify
   if (delivery.notify === false || told || !recipient.startsWith('@')) return
   const life = ttl === undefined ? {} : { ttln: ttl }
-  await client.notify(key, text, delivery.notify === 'ephemeral' ? { ...life, ephemeral: true } : { ...life, ...how })
+  const options = delivery.notify === 'ephemeral' ? { ...life, ephemeral: true } : { ...life, ...how }
+  await message.once(`notify ${step}`, () => client.notify(key, text, options))
 }
 
 /** The last stored reading of each key, as many as `bounds.remembered`. */

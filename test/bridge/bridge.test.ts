@@ -172,6 +172,26 @@ describe('acknowledgement', () => {
     expect(log.entries).toContain('a reading could not be stored')
   })
 
+  test('is withheld when one recipient of several failed; sent again, the message reaches nobody twice', async () => {
+    let healthy = false
+    const { client, done } = fakeClient(({ key, verb }) => {
+      if (!healthy && key.startsWith('@bob') && verb === 'notify') throw new AtError('AT0006', 'the outbox is full')
+    })
+    const rule = { ...temperature, recipients: ['@alice', '@bob'], update: true, notify: true }
+    const { url } = await startWorld({ rules: [rule], client, autoNotify: false })
+    const device = await sensor(url, { reconnectPeriod: 1 })
+    void closed(device).then(() => {
+      healthy = true
+    })
+    const send = () => device.publishAsync('zigbee2mqtt/a', '{"temperature":21.4}', { qos: 1 })
+    await send()
+    const writes = () => done.entries.map(({ verb, key }) => `${verb} ${key.replace(/:.*/, '')}`).sort()
+    const once = ['notify @alice', 'notify @bob', 'put @alice', 'put @bob']
+    expect(writes()).toEqual(once)
+    await send()
+    expect(writes()).toEqual([...once, ...once].sort())
+  })
+
   test('of a message of QoS 0 does not exist, so its sensor keeps its connection when the store fails', async () => {
     const { client } = fakeClient(() => {
       throw new AtError('AT0002', 'disk full')
