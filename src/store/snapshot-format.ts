@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { crc32 } from 'node:zlib'
+import { promisify } from 'node:util'
+import { constants, crc32, deflateRaw, inflateRaw } from 'node:zlib'
 import type { AtSign } from '../core/at-sign.ts'
 import { createByteReader } from '../core/byte-reader.ts'
 import { limits } from '../core/limits.ts'
@@ -8,10 +9,12 @@ import { StoreRefusal } from './refusal.ts'
 // A snapshot as bytes, readable without LevelDB:
 //
 //   atedge snapshot <version> <CRC-32 of what follows, hex> <JSON of SnapshotHeader> LF
-//   blocks: length (4 bytes, big-endian, not 0), then rows: length of key, length of value (4 bytes each), key, value
+//   blocks: length (4 bytes, big-endian, not 0), then, deflated, rows: length of key, length of value (4 bytes each), key, value
 //   0 (4 bytes), length of the end (4 bytes), JSON of SnapshotEnd, SHA-256 of every byte before it (32 bytes)
 //
-// Rows come in the order of their keys and are the bytes of the database, their own checksums included.
+// Rows come in the order of their keys and are the bytes of the database, their own checksums included. Deflating halves what is
+// written to the flash, on threads that have nothing else to do. A snapshot holds everything instead of what changed since another
+// one: copies that share a base, or hard links to the tables of the database, would all be lost by the same flipped bit.
 
 /** Version of this format. */
 export const snapshotVersion = 1
@@ -39,6 +42,8 @@ export type SnapshotRow = readonly [key: string, value: Uint8Array]
 
 /** First bytes of every snapshot. */
 export const snapshotMagic = 'atedge snapshot '
+const deflate = promisify<Buffer, { level: number }, Buffer>(deflateRaw)
+const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer>(inflateRaw)
 const digestBytes = 32
 const longestEnd = 256
 
@@ -55,7 +60,7 @@ const cut = (): StoreRefusal => damagedSnapshot('is cut off: its end is missing'
 /** Turns blocks of rows into the bytes of a snapshot. */
 export function createSnapshotEncoder(header: SnapshotHeader): {
   readonly head: Buffer
-  block(rows: readonly SnapshotRow[]): Buffer
+  block(rows: readonly SnapshotRow[]): Promise<Buffer>
   end(end: SnapshotEnd): Buffer
 } {
   const hash = createHash('sha256')
@@ -68,13 +73,13 @@ export function createSnapshotEncoder(header: SnapshotHeader): {
   const sum = crc32(`${snapshotVersion} ${json}`).toString(16).padStart(8, '0')
   return {
     head: hashed(Buffer.from(`${snapshotMagic}${snapshotVersion} ${sum} ${json}\n`)),
-    block(rows) {
+    async block(rows) {
       const parts = rows.flatMap(([key, value]) => {
         const name = Buffer.from(key)
         return [word(name.length), word(value.length), name, value]
       })
-      const length = parts.reduce((total, part) => total + part.length, 0)
-      return hashed(word(length), ...parts)
+      const block = await deflate(Buffer.concat(parts), { level: constants.Z_BEST_SPEED })
+      return hashed(word(block.length), block)
     },
     end(end) {
       const text = Buffer.from(JSON.stringify(end))
@@ -114,7 +119,10 @@ function readEnd(text: string): SnapshotEnd {
   return { rows, damaged }
 }
 
-function readRows(block: Buffer): SnapshotRow[] {
+async function readRows(deflated: Buffer): Promise<SnapshotRow[]> {
+  const block = await inflate(deflated, { maxOutputLength: limits.snapshotBlockBytes }).catch(() => {
+    throw altered()
+  })
   const rows: SnapshotRow[] = []
   for (let at = 0; at < block.length; ) {
     if (block.length - at < 8) throw altered()
@@ -203,7 +211,7 @@ export async function readSnapshot(chunks: AsyncIterable<Uint8Array>): Promise<S
     let rows = 0
     for (let length = await intake.takeNumber(); length !== 0; length = await intake.takeNumber()) {
       if (length > limits.snapshotBlockBytes) throw altered()
-      const block = readRows(await intake.take(length))
+      const block = await readRows(await intake.take(length))
       rows += block.length
       yield block
     }

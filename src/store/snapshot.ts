@@ -59,11 +59,11 @@ export async function* writeSnapshot(
       block.push(row)
       size += row[0].length + row[1].length
       if (size < blockBytes) continue
-      yield encoder.block(block)
+      yield await encoder.block(block)
       block = []
       size = 0
     }
-    if (block.length > 0) yield encoder.block(block)
+    if (block.length > 0) yield await encoder.block(block)
     yield encoder.end({ rows, damaged })
   } finally {
     await snapshot.close()

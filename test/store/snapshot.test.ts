@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { crc32 } from 'node:zlib'
+import { crc32, deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
@@ -173,6 +173,15 @@ test('a newer version of the format is told apart from damage', async () => {
   const line = `atedge snapshot 2 ${crc32(`2 ${json}`).toString(16).padStart(8, '0')} ${json}\n`
   expect(await verdict(Buffer.from(line))).toBe('newer')
   expect(await verdict(Buffer.from('-----BEGIN CERTIFICATE-----'))).toBe('foreign')
+})
+
+test('a block that would fill the memory is refused', async () => {
+  const bomb = deflateRawSync(Buffer.alloc(limits.snapshotBlockBytes + 1))
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(bomb.length)
+  expect(await verdict(Buffer.concat([createSnapshotEncoder(plain).head, length, bomb]))).toBe('damaged')
+  length.writeUInt32BE(limits.snapshotBlockBytes + 1)
+  expect(await verdict(Buffer.concat([createSnapshotEncoder(plain).head, length]))).toBe('damaged')
 })
 
 test('what lies in the way of a restore stays as it was', async () => {
