@@ -36,7 +36,7 @@ async function lookUpKey(atSign: AtSign, options: LockOptions, io: Io): Promise<
   try {
     const link = openLink(await target.connectTo(atSign), { clock: systemClock })
     try {
-      await link.ready
+      await target.greet(link, atSign)
       return replyData(await link.request(`lookup:publickey${atSign}`))
     } finally {
       link.close()

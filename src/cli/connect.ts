@@ -7,7 +7,9 @@ import { tlsTransport } from '../client/transport.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { type AtKeys, defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
+import { parseEndpoint } from '../directory/endpoint.ts'
 import { dialAtSign, resolverFor } from '../directory/locate.ts'
+import { type Link, replyData } from '../wire/link.ts'
 import { readConfig } from './config.ts'
 import type { Io } from './io.ts'
 
@@ -33,6 +35,11 @@ export interface Target {
   readonly connect: () => Promise<Duplex>
   /** Opens a connection to the atServer of any atSign, found by the directory. */
   readonly connectTo: (atSign: AtSign) => Promise<Duplex>
+  /**
+   * Waits for the greeting. A proxy in front of many atServers is told first which one is meant, as newer SDKs do
+   * (page 05, 3.6); a login begins with the same words.
+   */
+  readonly greet: (link: Link, atSign: AtSign) => Promise<void>
   readonly close: () => void
 }
 
@@ -91,6 +98,8 @@ interface Place {
   /** Addresses of the directory, as people write them. */
   readonly directory: readonly string[]
   readonly server: { host: string; port: number } | undefined
+  /** Name in the certificate of the device on this machine, which is dialled as localhost. */
+  readonly localName?: string
 }
 
 async function placeOf(options: ConnectOptions): Promise<Place> {
@@ -112,7 +121,8 @@ async function placeOf(options: ConnectOptions): Promise<Place> {
     const caPath = certificates.chain === undefined ? join(dataDir, 'ca.pem') : certificates.ca
     const { enabled, port } = config.directory
     const directory = enabled ? [`localhost:${port}`] : config.rootServer.addresses
-    return { atSign, keysPath: bridge.keys, caPath, directory, server: { host: 'localhost', port: listen.port } }
+    const server = { host: 'localhost', port: listen.port }
+    return { atSign, keysPath: bridge.keys, caPath, directory, server, localName: config.host }
   }
   return { atSign: options.atsign, keysPath: undefined, caPath: undefined, directory: standard, server: undefined }
 }
@@ -125,10 +135,14 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
   const atSign = parseAtSign(named)
   const caPath = options.ca ?? place.caPath
   const ca = caPath === undefined ? undefined : await readFile(caPath, 'utf8')
-  const dial = tlsTransport(ca, systemClock)
+  const transport = tlsTransport(ca, systemClock)
+  const { localName } = place
+  const dial: Target['dial'] = (address) =>
+    transport(address.host === 'localhost' && localName !== undefined ? { ...address, servername: localName } : address)
   const directory = options.rootServer === undefined ? place.directory : options.rootServer.split(',')
   const resolver = resolverFor(directory, { clock: systemClock, dial })
   const server = options.server === undefined ? place.server : parseAddress(options.server, 6464)
+  const isProxied = directory.some((address) => parseEndpoint(address).proxy)
   const locate = async (other: AtSign): Promise<{ host: string; port: number }> =>
     other === atSign && server !== undefined ? server : resolver.resolve(other)
   const connectTo = async (other: AtSign): Promise<Duplex> =>
@@ -140,6 +154,10 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
     dial,
     connect: () => connectTo(atSign),
     connectTo,
+    async greet(link, other) {
+      await link.ready
+      if (isProxied) replyData(await link.request(`from:${other}`))
+    },
     close: () => resolver.close(),
   }
 }

@@ -1,7 +1,10 @@
+import { copyFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { startDirectoryDevice } from '../app-directory-only.ts'
 import { systemClock } from '../core/clock.ts'
 import { createLog } from '../device/log.ts'
+import { ensureAuthority, ensureCertificate } from '../provision/files.ts'
 import { version } from '../version.ts'
 import { readConfig } from './config.ts'
 import { ExitError, type Io, print } from './io.ts'
@@ -36,6 +39,26 @@ async function remove(atSign: string, options: LocalOptions, io: Io): Promise<vo
   if (!result.removed) throw new ExitError(1, `${result.atSign} had no entry`)
 }
 
+/** A certificate for another device of the site, from the authority of the directory on this machine. */
+async function certificate(host: string, options: LocalOptions & { out: string }, io: Io): Promise<void> {
+  const { dataDir, atSign, certificates } = await readConfig(options.config)
+  if (certificates.chain !== undefined) {
+    throw new ExitError(1, 'the certificates of this directory come from elsewhere: have its authority issue one')
+  }
+  const authority = await ensureAuthority(dataDir, `atedge ${atSign}`, systemClock.now())
+  const folder = resolve(options.out)
+  const files = await ensureCertificate(folder, authority, [host], systemClock.now())
+  const ca = join(folder, 'ca.pem')
+  await copyFile(authority.certificatePath, ca)
+  const settings = { chain: files.chainPath, key: files.keyPath, ca }
+  print(io, options.json, settings, () =>
+    [
+      'For the configuration of that device, which keeps them to itself:',
+      `certificates: ${JSON.stringify(settings)}`,
+    ].join('\n'),
+  )
+}
+
 async function serve(options: { config: string; logLevel?: string }, io: Io): Promise<void> {
   const flags = {
     ...{ atSign: nobody, 'directory.enabled': 'true' },
@@ -51,7 +74,7 @@ async function serve(options: { config: string; logLevel?: string }, io: Io): Pr
 
 const example = (text: string): string => `\nExample:\n  atedge directory ${text}`
 
-/** `atedge directory add | remove | list | serve`. */
+/** `atedge directory add | remove | list | certificate | serve`. */
 export function addDirectoryCommand(program: Command, io: Io): void {
   const directory = program
     .command('directory')
@@ -72,6 +95,12 @@ export function addDirectoryCommand(program: Command, io: Io): void {
     .description('remove an entry that was added or registered')
     .addHelpText('after', example('remove @alice'))
     .action((atSign: string, options) => remove(atSign, options, io))
+  withLocal(directory.command('certificate'))
+    .argument('<host>', 'name under which that device is reached')
+    .requiredOption('--out <folder>', 'where fullchain.pem, privkey.pem and ca.pem go')
+    .description('issue a certificate with which another device registers here')
+    .addHelpText('after', example('certificate alice.local --out ./alice'))
+    .action((host: string, options) => certificate(host, options, io))
   directory
     .command('serve')
     .description('run a directory alone, without an atServer; SIGTERM stops it cleanly')

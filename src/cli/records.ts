@@ -27,7 +27,7 @@ async function getAsStranger(key: string, options: Common, io: Io): Promise<void
   const target = await findTarget({ ...options, atsign: owner }, io)
   const link = openLink(await target.connectTo(owner), { clock: systemClock })
   try {
-    await link.ready
+    await target.greet(link, owner)
     const value = replyData(await link.request(`lookup:${entity}${owner}`))
     print(io, options.json, { key: `public:${entity}${owner}`, value }, () => value)
   } finally {

@@ -101,7 +101,7 @@ async function askOverTls(options: StatusOptions, io: Io): Promise<void> {
   const target = await findTarget(options, io)
   const link = await connect(target)
   try {
-    await link.ready
+    await target.greet(link, target.atSign)
     const info = JSON.parse(replyData(await link.request('info'))) as Info
     const activated = await isActivated(link, target.atSign)
     const { mtls_fullchain } = JSON.parse(replyData(await link.request('info:mtls'))) as { mtls_fullchain?: string }

@@ -20,6 +20,9 @@ const mostRemembered = 50_000
 /** Longer values are no addresses and are not fetched whole. */
 const longestValue = 300
 const pageKeys = 500
+const replicaMs = 500
+/** In place of the number of a session. */
+const doubted = 0
 
 /** Sets a key that has the value it is thought to have. */
 const replaceScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return 1 end return 0`
@@ -27,7 +30,7 @@ const replaceScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call(
 interface Known {
   readonly address: string | undefined
   readonly since: number
-  /** Counts sessions: what an earlier one said is used only while there is none. */
+  /** Counts sessions from 1: what an earlier one said, or a doubtful one, is used only while there is none. */
   readonly session: number
 }
 
@@ -45,6 +48,20 @@ const away = (cause?: unknown): AtError => {
 /** A value as an address; anything else is none. */
 const addressOf = (value: RespValue): string | undefined =>
   typeof value === 'string' && parseAddress(value) !== undefined ? value : undefined
+
+/**
+ * Gives a replica, where there is one, half a second to have the change too: one that takes over soon would not know it.
+ * Whether it had the time or not, the change stands.
+ */
+async function awaitReplica({ connection }: RedisSession): Promise<void> {
+  try {
+    const role = await connection.run('ROLE')
+    const replicas = Array.isArray(role) ? role[2] : undefined
+    if (Array.isArray(replicas) && replicas.length > 0) await connection.run('WAIT', 1, replicaMs)
+  } catch {
+    // A careful access list may forbid it.
+  }
+}
 
 /** The atSign that a key names, or undefined for keys of something else. */
 function atSignOf(key: string): AtSign | undefined {
@@ -71,12 +88,14 @@ export function createRedisStore(options: {
   const asking = new Map<AtSign, Question>()
   let sessions = 0
 
-  const forget = (key: string): void => {
+  /** What is known of a key has to be asked for again; until then it serves only while Redis is away. */
+  const doubt = (key: string): void => {
     const atSign = atSignOf(key)
     if (atSign === undefined) return
     const question = asking.get(atSign)
     if (question !== undefined) question.outdated = true
-    known.delete(atSign)
+    const entry = known.get(atSign)
+    if (entry !== undefined) known.set(atSign, { ...entry, session: doubted })
   }
 
   const writeOwn = async (session: RedisSession): Promise<void> => {
@@ -92,7 +111,7 @@ export function createRedisStore(options: {
 
   const link = createRedisLink({
     ...{ settings, log },
-    onKey: forget,
+    onKey: doubt,
     onSession(session) {
       sessions++
       for (const question of asking.values()) question.outdated = true
@@ -100,9 +119,9 @@ export function createRedisStore(options: {
     },
   })
 
-  const remember = (atSign: AtSign, address: string | undefined): void => {
+  const remember = (atSign: AtSign, address: string | undefined, session: number): void => {
     known.delete(atSign)
-    known.set(atSign, { address, since: clock.now(), session: sessions })
+    known.set(atSign, { address, since: clock.now(), session })
     const oldest = known.keys().next()
     if (known.size > mostRemembered && !oldest.done) known.delete(oldest.value)
   }
@@ -136,7 +155,7 @@ export function createRedisStore(options: {
       outdated: false,
       answer: fetch(session, atSign)
         .then((address) => {
-          if (!question.outdated) remember(atSign, address)
+          remember(atSign, address, question.outdated ? doubted : sessions)
           return address
         })
         .catch((error: unknown) => fromMemory(atSign, error))
@@ -159,11 +178,13 @@ export function createRedisStore(options: {
   const change = async <T>(atSign: AtSign, work: (session: RedisSession) => Promise<T>): Promise<T> => {
     const session = primary()
     try {
-      return await work(session)
+      const result = await work(session)
+      await awaitReplica(session)
+      return result
     } catch (error) {
       throw away(error)
     } finally {
-      forget(bareName(atSign))
+      doubt(bareName(atSign))
     }
   }
 
@@ -190,7 +211,12 @@ export function createRedisStore(options: {
         if (before === undefined) return (await connection.run('SET', key, address, 'NX')) === 'OK'
         return (await connection.run('EVAL', replaceScript, 1, key, before, address)) === 1
       }),
-    remove: (atSign) => change(atSign, async ({ connection }) => (await connection.run('DEL', bareName(atSign))) === 1),
+    remove: (atSign) =>
+      change(atSign, async ({ connection }) => {
+        const removed = await connection.run('DEL', bareName(atSign))
+        known.delete(atSign)
+        return removed === 1
+      }),
     async list() {
       const session = link.session()
       if (session === undefined) throw away()

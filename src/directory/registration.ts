@@ -38,8 +38,13 @@ export function parseRegistration(line: string): RegistrationLine {
   return { atSign, address }
 }
 
-const covers = (certificate: PeerCertificate, address: string): boolean =>
-  certificate.names.includes(parseAddress(address)?.host.toLowerCase() ?? '')
+/** Names of every machine, which tell nobody apart. */
+const isLoopback = (host: string): boolean => host === 'localhost' || host.endsWith('.localhost') || /^127\./.test(host)
+
+const covers = (certificate: PeerCertificate, address: string): boolean => {
+  const host = hostOf(address).toLowerCase()
+  return !isLoopback(host) && certificate.names.includes(host)
+}
 
 const hostOf = (address: string): string => parseAddress(address)?.host ?? address
 
@@ -58,6 +63,9 @@ export function refusalOf(
   if (certificate === undefined) return refuse('a device registers with its TLS client certificate; none was shown')
   if (certificate.private !== true) {
     return refuse('the certificate is of no private authority that this directory was given')
+  }
+  if (address !== undefined && isLoopback(hostOf(address).toLowerCase())) {
+    return refuse(`${hostOf(address)} is every machine's name: register the one by which others reach the device`)
   }
   if (address !== undefined && !covers(certificate, address)) {
     return refuse(`the certificate does not name ${hostOf(address)}`)

@@ -72,6 +72,12 @@ describe('a device that registers itself', () => {
       'AT0401 the certificate does not name bob.lan',
     ],
     [
+      'the name of every machine',
+      '@register:bob:LOCALHOST:1',
+      certificate(['localhost']),
+      "AT0401 LOCALHOST is every machine's name",
+    ],
+    [
       "another atSign's entry",
       '@unregister:alice',
       certificate(['mallory.lan']),

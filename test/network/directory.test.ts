@@ -26,7 +26,7 @@ async function site() {
   const folder = await mkdtemp(join(tmpdir(), 'atedge-site-'))
   closers.push(() => rm(folder, { recursive: true, force: true }))
   const authority = await ensureAuthority(folder, 'site', Date.now())
-  const certificate = async (name: string, names = ['localhost', '127.0.0.1']): Promise<string> => {
+  const certificate = async (name: string, names = ['localhost', `${name}.lan`]): Promise<string> => {
     const place = join(folder, name)
     await mkdir(place)
     const { chainPath, keyPath } = await ensureCertificate(place, authority, names, Date.now())
@@ -43,7 +43,7 @@ async function configuration(folder: string, name: string, lines: readonly strin
   return { file, config: parseConfig(content, file) }
 }
 
-const loopback = 'host: localhost\nhealth: { enabled: false }\nbridge: { enabled: false }'
+const quiet = 'health: { enabled: false }\nbridge: { enabled: false }'
 
 /** Browsers and curl offer it by themselves. */
 const http = { ALPNProtocols: ['http/1.1'] }
@@ -59,7 +59,7 @@ async function say(port: number, ca: string, lines: string, shown: { cert?: stri
 async function startSite() {
   const place = await site()
   const { folder, authority } = place
-  const lines = [await place.certificate('directory'), loopback]
+  const lines = [await place.certificate('directory'), quiet]
   const { file, config } = await configuration(folder, 'directory', [
     ...lines,
     `directory: { enabled: true, host: 127.0.0.1, port: 0, entries: { '@fixed': 'fixed.lan:1' } }`,
@@ -115,13 +115,13 @@ describe('a private directory of its own', () => {
     const { folder, authority, certificate, port, ask } = await startSite()
     const { config } = await configuration(folder, 'device', [
       await certificate('device'),
-      loopback,
+      `host: device.lan\n${quiet}`,
       `listen: { host: 127.0.0.1, port: ${somePort()} }`,
       `rootServer: { addresses: ['localhost:${port()}'], register: true }`,
     ])
     const device = await startDevice({ config, clock, log, version })
     closers.push(device.close)
-    const entry = `localhost:${config.listen.port}`
+    const entry = `device.lan:${config.listen.port}`
     let answer = ''
     await until(async () => {
       answer = await ask('device\n')
@@ -140,9 +140,27 @@ describe('a private directory of its own', () => {
     await mkdir(join(folder, 'mallory'))
     const other = await ensureCertificate(join(folder, 'mallory'), authority, ['mallory.lan'], Date.now())
     expect(await ask(line, { cert: other.chain, key: other.key })).toEqual(
-      refused('@device belongs to localhost, which the certificate does not name'),
+      refused('@device belongs to device.lan, which the certificate does not name'),
     )
     expect(await ask('device\n')).toBe(`@${entry}\r\n@`)
+  })
+
+  it('issues the certificate with which a device registers', async () => {
+    const { folder } = await site()
+    const out = join(folder, 'carol')
+    const { file, config } = await configuration(folder, 'own', [
+      `host: localhost\n${quiet}`,
+      'directory: { enabled: true, host: 127.0.0.1, port: 0 }',
+    ])
+    const running = await startDirectoryDevice({ config, clock, log, version })
+    closers.push(() => running.close())
+    const issued = await cli(['directory', 'certificate', 'carol.lan', '--out', out, '-c', file, '--json'])
+    const paths = JSON.parse(issued.out) as { chain: string; key: string; ca: string }
+    const [cert, key, ca] = await Promise.all([paths.chain, paths.key, paths.ca].map((path) => readFile(path, 'utf8')))
+    const lines = '@register:carol:carol.lan:6464\n@register:dave:dave.lan:6464\n'
+    expect(await say(running.directory.port, ca ?? '', lines, { cert: cert ?? '', key: key ?? '' })).toBe(
+      '@data:carol.lan:6464\r\n@error:AT0401-the certificate does not name dave.lan\r\n@',
+    )
   })
 
   it('answers HTTPS with an address, or a redirection to the atServer', async () => {

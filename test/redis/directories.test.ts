@@ -20,7 +20,12 @@ async function site() {
   const folder = await mkdtemp(join(tmpdir(), 'atedge-directories-'))
   closeLater(() => rm(folder, { recursive: true, force: true }))
   const authority = await ensureAuthority(folder, 'site', Date.now())
-  const { chainPath, keyPath, chain, key } = await ensureCertificate(folder, authority, ['localhost'], Date.now())
+  const { chainPath, keyPath, chain, key } = await ensureCertificate(
+    folder,
+    authority,
+    ['localhost', 'site.lan'],
+    Date.now(),
+  )
   const ca = authority.certificatePath
   const files = ['--tls-cert-file', chainPath, '--tls-key-file', keyPath, '--tls-ca-cert-file', ca]
   const redis = await redisServer(['--requirepass', 'secret'], {
@@ -65,9 +70,9 @@ it('directories over one Redis answer alike: what one is told, the other says', 
   expect((await cli(['directory', 'add', '@alice', 'alice.lan:6464', '-c', one.file])).status).toBe(0)
   await until(async () => (await ask(two.port, 'alice\n')) === '@alice.lan:6464\r\n@')
 
-  expect(await ask(two.port, '@register:bob:localhost:6464\n')).toBe('@data:localhost:6464\r\n@')
-  expect(await ask(one.port, 'bob\n')).toBe('@localhost:6464\r\n@')
-  expect(await ask(one.port, '@register:alice:localhost:6464\n')).toContain('@error:AT0401-@alice belongs to alice.lan')
+  expect(await ask(two.port, '@register:bob:site.lan:6464\n')).toBe('@data:site.lan:6464\r\n@')
+  expect(await ask(one.port, 'bob\n')).toBe('@site.lan:6464\r\n@')
+  expect(await ask(one.port, '@register:alice:site.lan:6464\n')).toContain('@error:AT0401-@alice belongs to alice.lan')
 
   const resolver = resolverFor([`localhost:${one.port}`, `localhost:${two.port}`], {
     clock,
@@ -76,7 +81,7 @@ it('directories over one Redis answer alike: what one is told, the other says', 
   closeLater(async () => resolver.close())
   expect(await resolver.resolve('@alice')).toEqual({ host: 'alice.lan', port: 6464 })
   await one.close()
-  expect(await resolver.resolve('@bob', { fresh: true })).toEqual({ host: 'localhost', port: 6464 })
+  expect(await resolver.resolve('@bob', { fresh: true })).toEqual({ host: 'site.lan', port: 6464 })
 
   await redis.kill()
   const status = async () => (await cli(['status', '-c', two.file, '--json'])).out
