@@ -1,6 +1,7 @@
 import type { AtSign } from './at-sign.ts'
 import { replyTime } from './clock.ts'
-import { type Metadata, metadataTexts } from './metadata.ts'
+import type { Metadata } from './metadata.ts'
+import { metadataTexts } from './metadata-view.ts'
 
 export type NotificationStatus = 'queued' | 'delivered' | 'errored' | 'expired'
 

@@ -1,5 +1,5 @@
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
-import { metadataAsChange } from '../core/metadata.ts'
+import { metadataAsChange } from '../core/metadata-tags.ts'
 import type { Notification } from '../core/notification.ts'
 import { notify } from '../verbs/notify.ts'
 

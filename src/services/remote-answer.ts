@@ -2,7 +2,8 @@ import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import { parseUtc } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
-import { type Metadata, metadataTag, parseTagValue } from '../core/metadata.ts'
+import type { Metadata } from '../core/metadata.ts'
+import { metadataTag, parseTagValue } from '../core/metadata-tags.ts'
 import { replyData } from '../wire/link.ts'
 
 type Json = Record<string, unknown>

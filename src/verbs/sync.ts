@@ -1,7 +1,7 @@
 import type { Identity } from '../core/access.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { metadataTexts } from '../core/metadata.ts'
+import { metadataTexts } from '../core/metadata-view.ts'
 import type { CommitEntry, StoredRecord } from '../core/record.ts'
 import { isSynced } from '../core/sync.ts'
 import { anyOrder, integer, type Part, param, seq } from '../wire/grammar.ts'

@@ -1,6 +1,7 @@
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { type AtError, settledSyntax } from '../core/errors.ts'
-import { type MetadataChange, metadataTag, parseTagValue } from '../core/metadata.ts'
+import type { MetadataChange } from '../core/metadata.ts'
+import { metadataTag, parseTagValue } from '../core/metadata-tags.ts'
 import { lineBreak } from './changes.ts'
 
 /** What an `update` says, in either spelling. */

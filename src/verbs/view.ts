@@ -1,5 +1,6 @@
 import { AtError } from '../core/errors.ts'
-import { type Metadata, metadataView } from '../core/metadata.ts'
+import type { Metadata } from '../core/metadata.ts'
+import { metadataView } from '../core/metadata-view.ts'
 
 /** Which part of a record a lookup asks for; undefined is the value alone. */
 export type View = 'meta' | 'all' | undefined

@@ -1,18 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { latestTime } from '../../src/core/clock.ts'
+import { isLive, type Metadata, type MetadataChange, mergeMetadata } from '../../src/core/metadata.ts'
 import {
   formatMetadata,
-  isLive,
-  type Metadata,
-  type MetadataChange,
-  mergeMetadata,
   metadataAsChange,
   metadataTag,
   metadataTags,
-  metadataView,
   parseTagValue,
-} from '../../src/core/metadata.ts'
+} from '../../src/core/metadata-tags.ts'
+import { metadataView } from '../../src/core/metadata-view.ts'
 import { metadata as metadataPart, seq } from '../../src/wire/grammar.ts'
 import { refusal } from '../vectors/read.ts'
 

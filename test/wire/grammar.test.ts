@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseUtc, wireTime } from '../../src/core/clock.ts'
 import { invalidSyntax } from '../../src/core/errors.ts'
-import { metadataTags } from '../../src/core/metadata.ts'
+import { metadataTags } from '../../src/core/metadata-tags.ts'
 import {
   anyOrder,
   atSign,
