@@ -23,7 +23,7 @@ export interface ListenOptions extends ServerContext {
   readonly alpn?: readonly string[]
   /** A connection must finish its TLS handshake within this time. */
   readonly handshakeMs: number
-  /** Open sockets, handshakes included. For one more, the one that has been in its handshake for longest is dropped. */
+  /** Open sockets, handshakes included. One more costs the address with most unfinished handshakes its oldest. */
   readonly maxSockets?: number
   /** False while nobody knows the time: client certificates are then judged without their dates. */
   readonly knowsTime?: () => boolean
@@ -56,6 +56,15 @@ function listenError(error: NodeJS.ErrnoException, host: string | undefined, por
 /** Tells the sockets of one listener apart; a TLS socket has that of the TCP socket below it. */
 const addressOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
 
+/** The first of these sockets that comes from the address with most of them. */
+function oldestOfMost(sockets: Iterable<Socket>): Socket | undefined {
+  const all = [...sockets]
+  const counts = new Map<string | undefined, number>()
+  for (const { remoteAddress } of all) counts.set(remoteAddress, (counts.get(remoteAddress) ?? 0) + 1)
+  const most = Math.max(...counts.values())
+  return all.find(({ remoteAddress }) => counts.get(remoteAddress) === most)
+}
+
 /**
  * Listens for TLS 1.2 and 1.3. Client certificates are requested and judged later, by whoever needs them (page 01, 1).
  * @throws Error that names the port when it cannot be used, or the PEM text that is unusable
@@ -81,7 +90,7 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
 
   server.on('connection', (socket: Socket) => {
     if (raw.size >= (options.maxSockets ?? Number.POSITIVE_INFINITY)) {
-      const [oldest = socket] = unproven.values()
+      const oldest = oldestOfMost(unproven.values()) ?? socket
       oldest.destroy()
       raw.delete(oldest)
       if (oldest === socket) return

@@ -7,6 +7,7 @@ import type { Durability } from '../core/storage.ts'
 import { newSessionId } from '../crypto/challenge.ts'
 import type { FeedSource, WriteLine } from '../services/feed.ts'
 import { type Frame, lineSplitter } from '../wire/framing.ts'
+import type { LineBudget } from '../wire/line-budget.ts'
 import type { Answer, Gate } from './dispatch.ts'
 import { createInOrder } from './in-order.ts'
 import { createOutput } from './output.ts'
@@ -29,6 +30,8 @@ export interface ConnectionOptions {
   readonly remoteAddress: string
   readonly certificate: PeerCertificate | undefined
   readonly durability?: Durability | undefined
+  /** Memory that the long lines of peers share. */
+  readonly peerLines?: LineBudget
   readonly onClose: () => void
   /** The session has become one of the owner or of a peer. */
   readonly onProven?: () => void
@@ -122,6 +125,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     gone.abort()
     endMonitor()
     cancelLinger?.()
+    lines.release()
     forget(queue.length)
     answers.clear()
     stream.destroy()
@@ -179,7 +183,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     charsUnderWay -= weight
     if (gone.signal.aborted || hungUp) return
     if (isStranger(session) !== isStranger(answer.session)) {
-      lines.setLimit(isStranger(answer.session) ? limits.openLineBytes : limits.lineBytes)
+      const budget = answer.session.identity.kind === 'peer' ? options.peerLines : undefined
+      lines.setLimit(isStranger(answer.session) ? limits.openLineBytes : limits.lineBytes, budget)
     }
     const isProven = isStranger(session) && !isStranger(answer.session)
     session = answer.session

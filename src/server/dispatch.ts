@@ -2,7 +2,7 @@ import { permits } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import type { Log } from '../core/log.ts'
+import { type Log, oncePerMinute } from '../core/log.ts'
 import { promptOf, type Session, sessionKind } from '../core/session.ts'
 import type { Durability } from '../core/storage.ts'
 import { type AnyVerb, findVerb } from '../verbs/table.ts'
@@ -183,12 +183,16 @@ function encode(reply: Reply, session: Session, self: AtSign, monitoring: boolea
   }
 }
 
+/** What no released server is answered: lines beyond every limit, and what is for or of somebody else. */
+const foul: ReadonlySet<string> = new Set(['AT0005', 'AT0009'])
+
 /**
  * The one gate of every command, on TLS and in-process connections alike. In this order: line limit, UTF-8, not HTTP, known verb,
  * session admitted, parsed, permitted, run within a deadline, encoded, logged.
  */
 export function createGate(ports: Ports, log: Log): Gate {
   const byDurability = { group: durable(ports, 'group'), interval: durable(ports, 'interval') }
+  const warn = oncePerMinute(log, ports.clock)
   const note = (session: Session, frame: Frame, { error }: Reply): void => {
     if (log.enabled?.('debug') === false) return
     log('debug', 'command', {
@@ -205,6 +209,10 @@ export function createGate(ports: Ports, log: Log): Gate {
     answer(session, frame, { signal, monitoring }) {
       const conclude = (reply: Reply): Answer => {
         note(session, frame, reply)
+        const { identity } = session
+        if (identity.kind === 'peer' && reply.error !== undefined && foul.has(reply.error.code)) {
+          warn('a peer was refused', { peer: identity.atSign, code: reply.error.code, reason: reply.error.message })
+        }
         return encode(reply, session, ports.self, monitoring)
       }
       const own = session.durability === undefined ? ports : byDurability[session.durability]

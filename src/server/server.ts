@@ -8,6 +8,7 @@ import type { PeerCertificate } from '../core/session.ts'
 import type { Durability } from '../core/storage.ts'
 import type { FeedSource } from '../services/feed.ts'
 import type { ConnectionSummary } from '../services/stats.ts'
+import { createLineBudget } from '../wire/line-budget.ts'
 import { type Connection, openConnection } from './connection.ts'
 import type { Gate } from './dispatch.ts'
 import { createPlaces, defaultPlaces, type Occupant, type PlaceLimits } from './places.ts'
@@ -66,6 +67,7 @@ export function createServer(options: {
 }): Server {
   const { clock, log } = options
   const open = new Set<Connection>()
+  const peerLines = createLineBudget(limits.peerLineBytes)
   const places = createPlaces({ ...defaultPlaces, ...options.places }, { clock, log })
   let closed = false
   let cancelReap: (() => void) | undefined
@@ -85,6 +87,7 @@ export function createServer(options: {
     const connection = openConnection(stream, {
       ...options,
       ...origin,
+      peerLines,
       onProven: () => places.proven(occupant),
       onClose() {
         giveBack()

@@ -5,6 +5,7 @@ import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { readProof } from '../crypto/challenge.ts'
+import { createLineBudget } from '../wire/line-budget.ts'
 import { type Link, openLink, replyData } from '../wire/link.ts'
 import { createPeerHealth } from './peer-health.ts'
 import { createPeerSession, type PeerSession } from './peer-session.ts'
@@ -102,6 +103,7 @@ export function createPeers(options: PeersOptions): Peers {
   const { clock, log, resolve, maxSessions = limits.outboundConnections } = options
   const places = new Map<string, Place>()
   const open = new Set<Link>()
+  const lines = createLineBudget(limits.peerLineBytes)
   /** atSigns whose last known address led to no session: the directory is asked again before the next attempt. */
   const doubtful = new Set<AtSign>()
   const health = createPeerHealth({ clock, log, random: options.random ?? Math.random })
@@ -128,7 +130,7 @@ export function createPeers(options: PeersOptions): Peers {
     let answers = false
     let lost: Error | undefined
     const link = openLink(stream, {
-      clock,
+      ...{ clock, lines },
       onClose(error) {
         open.delete(link)
         lost = error

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { LineBudget, LineShare } from './line-budget.ts'
 
 /** What came out of the bytes: a line of text without its line end, or the reason why there is none. */
 export type Frame =
@@ -29,8 +30,10 @@ function trimmed(text: string): string {
 export interface LineSplitter {
   /** Frames completed by these bytes, in order. The bytes are not kept. */
   push(chunk: Uint8Array): Frame[]
-  /** Changes the longest line accepted, in bytes with its LF. */
-  setLimit(bytes: number): void
+  /** Changes the longest line accepted, in bytes with its LF, and the memory that long ones share with others. */
+  setLimit(bytes: number, budget?: LineBudget): void
+  /** Forgets the line that has begun: nothing more will come. */
+  release(): void
 }
 
 /** What bytes that are not UTF-8 are read as; bytes may also be this character. */
@@ -44,12 +47,28 @@ function frameOf(bytes: Buffer, from: number, to: number): Frame {
 
 const nothing = Buffer.alloc(0)
 
-/** @param limit longest line in bytes with its LF; a longer one yields one `tooLong` frame at once */
-export function lineSplitter(limit: number): LineSplitter {
+/** Shorter lines are not counted: the most connections there may be hold little with them. */
+const uncountedBytes = 65_536
+
+/**
+ * @param limit longest line in bytes with its LF; a longer one yields one `tooLong` frame at once
+ * @param budget shared with other splitters; a line that has to give way yields `tooLong` too
+ */
+export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
   let longest = limit
   let held = nothing
   let heldBytes = 0
   let skipping = false
+  /** The line under way had to give way; nobody was told yet. */
+  let gaveWay = false
+  let share: LineShare | undefined
+
+  const giveUp = (): void => {
+    drop()
+    skipping = true
+    gaveWay = true
+  }
+  share = budget?.join(giveUp)
 
   const hold = (piece: Buffer): void => {
     if (heldBytes + piece.length > held.length) {
@@ -59,9 +78,11 @@ export function lineSplitter(limit: number): LineSplitter {
     }
     piece.copy(held, heldBytes)
     heldBytes += piece.length
+    if (held.length > uncountedBytes) share?.holds(held.length)
   }
 
   const drop = (): void => {
+    if (held.length > uncountedBytes) share?.holds(0)
     held = nothing
     heldBytes = 0
   }
@@ -77,18 +98,27 @@ export function lineSplitter(limit: number): LineSplitter {
     }
     if (heldBytes === 0) return frameOf(bytes, from, to)
     hold(bytes.subarray(from, to))
+    if (gaveWay) {
+      gaveWay = false
+      skipping = false
+      return { kind: 'tooLong' }
+    }
     const frame = frameOf(held, 0, heldBytes)
     drop()
     return frame
   }
 
   return {
-    setLimit(bytes) {
+    setLimit(bytes, shared) {
       longest = bytes
+      share?.holds(0)
+      share = shared?.join(giveUp)
     },
+    release: drop,
     push(chunk) {
       const bytes = chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-      const frames: Frame[] = []
+      const frames: Frame[] = gaveWay ? [{ kind: 'tooLong' }] : []
+      gaveWay = false
       let from = 0
       for (let lf = bytes.indexOf(10); lf !== -1; lf = bytes.indexOf(10, from)) {
         const frame = complete(bytes, from, lf)
@@ -101,7 +131,13 @@ export function lineSplitter(limit: number): LineSplitter {
         drop()
         skipping = true
         frames.push({ kind: 'tooLong' })
-      } else hold(rest)
+      } else {
+        hold(rest)
+        if (gaveWay) {
+          gaveWay = false
+          frames.push({ kind: 'tooLong' })
+        }
+      }
       return frames
     },
   }

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Frame, lineSplitter } from './framing.ts'
+import type { LineBudget } from './line-budget.ts'
 import { errorOfLine } from './reply-data.ts'
 
 export { replyData } from './reply-data.ts'
@@ -14,6 +15,8 @@ export interface LinkOptions {
   readonly replyMs?: number
   /** Longest line accepted with its LF; `limits.lineBytes` unless told. */
   readonly maxReplyBytes?: number
+  /** Memory that the long replies of several links share. */
+  readonly lines?: LineBudget
   /** Gets `notification: {…}` lines, prompt stripped. */
   readonly onNotification?: (line: string) => void
   /** Called once, with the reason unless `close` was called here. */
@@ -82,7 +85,7 @@ function checkLine(line: string): void {
  */
 export function openLink(stream: Duplex, options: LinkOptions): Link {
   const { clock, replyMs = limits.peerReplyMs } = options
-  const splitter = lineSplitter(options.maxReplyBytes ?? limits.lineBytes)
+  const splitter = lineSplitter(options.maxReplyBytes ?? limits.lineBytes, options.lines)
   const pending: Pending[] = []
   const greeting = deferred()
   let started = false
@@ -96,6 +99,7 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
     if (closed) return
     closed = true
     stopTimer()
+    splitter.release()
     stream.off('data', onData)
     stream.resume()
     stream.end()

@@ -1,4 +1,4 @@
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { newSessionId } from '../../src/crypto/challenge.ts'
 import { listenTls } from '../../src/net/listen.ts'
@@ -79,4 +79,17 @@ export async function startCrowd(options: {
     })
   }
   return () => counts
+}
+
+/** Opens connections that say nothing, 200 at a time, and leaves them open. */
+export async function flood(to: { host: string; port: number }, count: number): Promise<void> {
+  for (let opened = 0; opened < count; opened += 200) {
+    const wave = Array.from({ length: 200 }, () => {
+      const socket = connect(to)
+      socket.on('error', () => {})
+      socket.resume()
+      return new Promise((resolve) => socket.once('connect', resolve).once('close', resolve))
+    })
+    await Promise.all(wave)
+  }
 }

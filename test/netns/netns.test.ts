@@ -97,4 +97,13 @@ describe('atServers on machines of their own', () => {
     await world.ask('@alice', 'notify:isEncrypted:false:@bob:n.sensors@alice:after the crowd')
     await expectShown('@bob', ['after the crowd'])
   })
+
+  it('are there for each other while another machine opens 10,000 connections', async () => {
+    const flood = world.flood('@bob', 10_000)
+    await world.ask('@bob', 'update:@carol:gate.sensors@bob closed')
+    expect(await world.ask('@carol', 'lookup:gate.sensors@bob')).toBe('data:closed\n@carol@')
+    await flood
+    await world.ask('@alice', 'notify:isEncrypted:false:@bob:n.sensors@alice:after the flood')
+    await expectShown('@bob', ['after the flood'])
+  })
 })

@@ -12,7 +12,7 @@ import { createTable } from '../../src/directory/table.ts'
 import { dialTls } from '../../src/net/dial.ts'
 import { clientContext } from '../../src/net/tls-context.ts'
 import { type Client, clientOf } from '../support/client.ts'
-import { startCrowd } from './crowd.ts'
+import { flood, startCrowd } from './crowd.ts'
 import { type Impairment, startProxy } from './proxy.ts'
 
 // One machine of the test network: a hub with the directory, an atServer, or a crowd of peers. Takes commands as JSON lines
@@ -65,6 +65,8 @@ export type Command =
   | { readonly do: 'impair'; readonly name: string; readonly impairment: Impairment }
   /** Notifications that each peer of a crowd has taken. */
   | { readonly do: 'counts' }
+  /** Opens connections that say nothing. */
+  | { readonly do: 'flood'; readonly to: Place; readonly count: number }
 
 type Answerer = (command: Command) => Promise<unknown>
 
@@ -141,7 +143,10 @@ async function start(machine: Machine): Promise<Answerer> {
   if (machine.role === 'hub') return startHub(machine)
   if (machine.role === 'member') return startMember(machine)
   const counts = await startCrowd(machine)
-  return async (command) => (command.do === 'counts' ? counts() : unknownCommand(command))
+  return async (command) => {
+    if (command.do === 'flood') return flood(command.to, command.count)
+    return command.do === 'counts' ? counts() : unknownCommand(command)
+  }
 }
 
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`)

@@ -33,6 +33,8 @@ export interface World {
   /** Swallows every packet to an atServer, or none any more. */
   cut(atSign: AtSign, isCut: boolean): Promise<void>
   directory(on: boolean): Promise<void>
+  /** Has the crowd open connections to an atServer that say nothing; resolves when the last one is open. */
+  flood(atSign: AtSign, count: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -270,6 +272,8 @@ export async function startWorld(options: { members: readonly AtSign[]; crowd: n
     logged: async (atSign) => (await command(atSign, { do: 'logged' })) as string[],
     counts: async () => (await command('@crowd', { do: 'counts' })) as number[],
     directory: async (on) => void (await command('hub', { do: 'directory', on })),
+    flood: async (atSign, count) =>
+      void (await command('@crowd', { do: 'flood', to: nodeOf(atSign).node.listen, count })),
     async impair(atSign, { delayMs, lossShare }) {
       const { node, index } = nodeOf(atSign)
       if (!netem) return void (await throughProxy(atSign, { delayMs, lossShare, isCut: false }))

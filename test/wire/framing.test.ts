@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Frame, lineSplitter } from '../../src/wire/framing.ts'
+import { type Frame, type LineSplitter, lineSplitter } from '../../src/wire/framing.ts'
+import { createLineBudget } from '../../src/wire/line-budget.ts'
 
 const line = (text: string): Frame => ({ kind: 'line', text })
 const tooLong: Frame = { kind: 'tooLong' }
@@ -117,6 +118,28 @@ describe('a line over the limit', () => {
       tooLong,
       line('info'),
     ])
+  })
+
+  test('gives way when many lines together take too much memory: the longest goes, the others are read', () => {
+    const budget = createLineBudget(1_000_000)
+    const [long, short, none] = [1, 2, 3].map(() => lineSplitter(10_000_000, budget)) as [
+      LineSplitter,
+      LineSplitter,
+      LineSplitter,
+    ]
+    expect(none.push(Buffer.alloc(60_000, 'n'))).toEqual([])
+    expect(long.push(Buffer.alloc(600_000, 'l'))).toEqual([])
+    expect(short.push(Buffer.alloc(500_000, 's'))).toEqual([])
+    expect(long.push(Buffer.from('more'))).toEqual([tooLong])
+    expect(long.push(Buffer.from('and more\nscan\n'))).toEqual([line('scan')])
+    expect(short.push(Buffer.from('\n'))).toEqual([line('s'.repeat(500_000))])
+    expect(none.push(Buffer.from('\n'))).toEqual([line('n'.repeat(60_000))])
+    expect(long.push(Buffer.alloc(1_100_000, 'l'))).toEqual([tooLong])
+    expect(short.push(Buffer.alloc(900_000, 's'))).toEqual([])
+    short.release()
+    expect(long.push(Buffer.from('\n'))).toEqual([])
+    expect(long.push(Buffer.alloc(900_000, 'l'))).toEqual([])
+    expect(long.push(Buffer.from('\ninfo\n'))).toEqual([line('l'.repeat(900_000)), line('info')])
   })
 
   test('follows a limit that changes', () => {

@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { AtSign } from '../../src/core/at-sign.ts'
+import { type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import type { Client } from '../support/server.ts'
+
+const mega = 1_000_000
+const full = expect.stringMatching(/^error:AT0005-Exception: [^\n]*\n@$/)
+
+let network: TestNetwork
+let alice: Member
+let owner: Client
+
+beforeEach(async () => {
+  network = await startTestNetwork(['@alice'])
+  alice = network.member('@alice')
+  owner = await alice.owner()
+})
+
+const sessionOf = async (atSign: AtSign): Promise<Client> => (await network.script(atSign)).session('@alice')
+
+/** Sends as much as the other side takes, until it closes. */
+async function pour(client: Client, bytes: number): Promise<void> {
+  const piece = Buffer.alloc(mega, 'x')
+  for (let sent = 0; sent < bytes && !client.stream.destroyed && !client.stream.writableEnded; sent += mega) {
+    if (!client.stream.write(piece)) await Promise.race([once(client.stream, 'drain'), client.closed])
+  }
+}
+
+const warnings = (message: string): unknown[] =>
+  alice.logs.filter((entry) => entry.level === 'warn' && entry.message === message).map(({ details }) => details)
+
+describe('a peer that sends too much', () => {
+  it('in one line of 100 MB is told so once and sent away; the log names it, others are served', async () => {
+    const bob = await sessionOf('@bob')
+    const pouring = pour(bob, 100 * mega)
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+    expect(await bob.closed).toEqual(full)
+    await pouring
+    expect(warnings('a peer was refused')).toEqual([expect.objectContaining({ peer: '@bob', code: 'AT0005' })])
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+
+  it('in many lines at once holds no more memory than three of them: who holds most gives way', async () => {
+    const clients = [
+      await sessionOf('@bob'),
+      await sessionOf('@carol'),
+      await sessionOf('@dave'),
+      await sessionOf('@erin'),
+    ]
+    for (const client of clients) await pour(client, 9 * mega)
+    // Whoever had to give way hears of it with its next bytes.
+    for (const client of clients) client.write('x')
+    const gone = await Promise.race(clients.map((client) => client.closed))
+    expect(gone).toEqual(full)
+    const small = await sessionOf('@fred')
+    expect(await small.ask(`notify:id:n1:isEncrypted:false:@alice:x.wavi@fred:${'v'.repeat(1_000)}`)).toBe(
+      'data:success\n@fred@',
+    )
+    expect(await owner.ask(`update:big.wavi@alice ${'v'.repeat(9 * mega)}`)).toMatch(/^data:\d+\n/)
+  })
+
+  it('of notifications for others is refused each time and named once a minute', async () => {
+    const bob = await sessionOf('@bob')
+    for (let index = 0; index < 50; index++) {
+      expect(await bob.ask(`notify:id:n${index}:@carol:x.wavi@bob:v`)).toContain('error:AT0009-')
+    }
+    const told = (): unknown[] => warnings('a peer was refused')
+    expect(told()).toHaveLength(1)
+    network.clock.advance(60_000)
+    expect(told().slice(1)).toEqual([expect.objectContaining({ peer: '@bob', code: 'AT0009', count: 49 })])
+    expect(await owner.ask('stats:11')).toContain('\\"total\\":0')
+  })
+})
+
+describe('a peer whose answer has no end', () => {
+  it.each([
+    ['to lookup', 'lookup:all:phone.wavi@bob', /^error:AT0005-/],
+    ['to from', 'from:@alice', /^error:AT0008-/],
+    ['to the question for its key', 'lookup:all:publickey@bob', /^error:AT0008-/],
+  ])('%s is cut off, and others are asked meanwhile', async (_what, asked, expected) => {
+    const piece = 'x'.repeat(mega)
+    await network.script('@bob', (line, { usual, send }) => {
+      if (line !== asked) return usual()
+      const more = (): void => {
+        if (send(piece)) setImmediate(more)
+      }
+      send('data:')
+      more()
+      return undefined
+    })
+    await network.script('@carol', (line, { usual }) =>
+      line.startsWith('lookup:all:phone')
+        ? 'data:{"key":"@alice:phone.wavi@carol","data":"1","metaData":{}}\n@alice@'
+        : usual(),
+    )
+    const other = await alice.owner()
+    owner.write('lookup:phone.wavi@bob\n')
+    expect(await other.ask('lookup:phone.wavi@carol')).toBe('data:1\n@alice@')
+    expect(await owner.reply()).toMatch(expected)
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+
+  it('that speaks without being asked is not listened to', async () => {
+    await network.script('@bob', (line, { usual, send }) => {
+      if (line === 'pol') setImmediate(() => send('data:surprise\n@alice@'.repeat(1_000)))
+      return usual()
+    })
+    const answer = await owner.ask('lookup:phone.wavi@bob')
+    expect(answer).toMatch(/^error:AT\d{4}-/)
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+})
+
+describe('connections that say nothing', () => {
+  it('keep nobody out, however many they are', async () => {
+    const sockets = new Set<Socket>()
+    for (let wave = 0; wave < 5; wave++) {
+      const opened = Array.from({ length: 200 }, () => {
+        const socket = connect(alice.port, '127.0.0.1')
+        socket.on('error', () => {})
+        socket.on('close', () => sockets.delete(socket))
+        socket.resume()
+        sockets.add(socket)
+        return new Promise((resolve) => socket.once('connect', resolve).once('close', resolve))
+      })
+      await Promise.all(opened)
+    }
+    const bob = await sessionOf('@bob')
+    expect(await bob.ask('noop:0')).toBe('data:ok\n@bob@')
+    expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+    expect(sockets.size).toBeLessThanOrEqual(400)
+    for (const socket of sockets) socket.destroy()
+    await until(() => sockets.size === 0)
+  })
+})
