@@ -134,3 +134,46 @@ describe('a device that loses power', () => {
     expect(values).toEqual([...sent, 'end'])
   })
 })
+
+/** Ids that a monitor of the device from the beginning of time shows, in order. */
+async function shownAtDevice(place: Place, device: RunningDevice): Promise<string[]> {
+  const shown: string[] = []
+  const monitor = await login(place, place.ports.device, '@device', device.secret, (line) => {
+    const { id } = JSON.parse(line.slice('notification:'.length)) as { id: string }
+    if (id !== '-1') shown.push(id)
+  })
+  monitor.send('monitor:0')
+  await monitor.request('noop:0')
+  await until(() => shown.includes('end'))
+  return shown
+}
+
+describe('a recipient that loses power', () => {
+  it('again and again while notifications arrive gets each of them once, in the order of each key', async () => {
+    const place = await newPlace()
+    let device = await runDevice(place)
+    const { owner } = await startAlice(place)
+    const ids = Array.from({ length: 300 }, (_, index) => `n${index}`)
+    const send = (id: string, key: string) =>
+      owner
+        .request(`notify:id:${id}:@device:${key}.commands@alice:${id}`)
+        .then((reply) => expect(reply).toBe(`data:${id}`))
+    const delivered = (id: string) =>
+      until(async () => (await owner.request(`notify:status:${id}`)) === 'data:delivered')
+    const sending = Promise.all(ids.map((id, index) => send(id, `lamp${index % 30}`)))
+    for (const id of ['n40', 'n170']) {
+      await delivered(id)
+      await device.kill()
+      device = await runDevice(place)
+    }
+    await sending
+    await Promise.all(ids.map(delivered))
+    await send('end', 'end')
+    const shown = (await shownAtDevice(place, device)).filter((id) => id !== 'end')
+    expect([...shown].sort()).toEqual([...ids].sort())
+    for (let lamp = 0; lamp < 30; lamp++) {
+      const ofLamp = (list: readonly string[]) => list.filter((id) => Number(id.slice(1)) % 30 === lamp)
+      expect(ofLamp(shown)).toEqual(ofLamp(ids))
+    }
+  })
+})
