@@ -12,6 +12,8 @@ export interface ClientShare {
 export interface Clients {
   /** @returns undefined when the client has as many connections as it may */
   admit(remoteAddress: string): ClientShare | undefined
+  /** As `ClientShare.take`, for a client that has a connection. */
+  take(remoteAddress: string, lookups: number): number
 }
 
 interface Account {
@@ -49,6 +51,12 @@ export function createClients(options: { clock: Clock; connections: number; perS
     account.countedAt = now
   }
 
+  const takeFrom = (account: Account, lookups: number): number => {
+    refill(account)
+    account.allowance -= lookups
+    return account.allowance >= 0 ? 0 : Math.ceil((-account.allowance / perSecond) * 1_000)
+  }
+
   /** An account is kept until its debt is paid: hanging up and coming back must not be cheaper than waiting. */
   const settle = (name: string, account: Account): void => {
     refill(account)
@@ -59,6 +67,10 @@ export function createClients(options: { clock: Clock; connections: number; perS
   }
 
   return {
+    take(remoteAddress, lookups) {
+      const account = accounts.get(clientOf(remoteAddress))
+      return account === undefined ? 0 : takeFrom(account, lookups)
+    },
     admit(remoteAddress) {
       const name = clientOf(remoteAddress)
       const account = accounts.get(name) ?? { connections: 0, allowance: perSecond, countedAt: clock.now() }
@@ -67,11 +79,7 @@ export function createClients(options: { clock: Clock; connections: number; perS
       account.connections++
       let open = true
       return {
-        take(lookups) {
-          refill(account)
-          account.allowance -= lookups
-          return account.allowance >= 0 ? 0 : Math.ceil((-account.allowance / perSecond) * 1_000)
-        },
+        take: (lookups) => takeFrom(account, lookups),
         leave() {
           if (!open) return
           open = false

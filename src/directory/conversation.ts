@@ -39,8 +39,10 @@ export interface ConversationOptions {
   readonly table: { get(atSign: AtSign): string | undefined | Promise<string | undefined> }
   /** Asked for what the table does not hold. */
   readonly forward?: Forward | undefined
-  /** Judges and takes registrations of devices; none are taken without it. */
-  readonly register?: ((line: RegistrationLine, certificate: PeerCertificate | undefined) => Promise<void>) | undefined
+  /** Judges and takes registrations of devices, and says whether anything changed; none are taken without it. */
+  readonly register?:
+    | ((line: RegistrationLine, certificate: PeerCertificate | undefined) => Promise<boolean>)
+    | undefined
   readonly limits?: DirectoryLimits
   readonly clock: Clock
   readonly log: Log
@@ -148,8 +150,9 @@ export function serveDirectory(stream: Duplex, options: ConversationOptions, cal
     if (register === undefined) return 'null'
     try {
       const registration = parseRegistration(line)
-      await register(registration, caller.certificate)
-      log('info', 'a device changed its entry', { ...registration })
+      // Devices say what is known again and again.
+      const changed = await register(registration, caller.certificate)
+      if (changed) log('info', 'a device changed its entry', { ...registration })
       return `data:${registration.address ?? 'null'}`
     } catch (error) {
       log('info', 'a registration was refused', { reason: error instanceof Error ? error.message : String(error) })

@@ -40,9 +40,10 @@ export interface Entries {
   list(): Promise<readonly ListedEntry[]>
   /**
    * Sets or removes an entry in the name of a device.
+   * @returns whether anything changed
    * @throws AtError AT0401 when its certificate does not speak for it, AT0009 for a fixed entry
    */
-  register(line: RegistrationLine, certificate: PeerCertificate | undefined): Promise<void>
+  register(line: RegistrationLine, certificate: PeerCertificate | undefined): Promise<boolean>
 }
 
 const attempts = 3
@@ -61,11 +62,12 @@ export function createEntries({ fixed, store }: { fixed: DirectoryTable; store: 
     atSign: AtSign,
     address: string,
     judge: (present: string | undefined) => void,
-  ): Promise<void> => {
+  ): Promise<boolean> => {
     for (let attempt = 0; attempt < attempts; attempt++) {
       const present = await store.get(atSign)
       judge(present)
-      if (present === address || (await store.replace(atSign, address, present))) return
+      if (present === address) return false
+      if (await store.replace(atSign, address, present)) return true
     }
     throw new AtError('AT0010', `the entry of ${atSign} is being changed by others; try again`)
   }
@@ -97,14 +99,12 @@ export function createEntries({ fixed, store }: { fixed: DirectoryTable; store: 
       }
       if (fixed.get(atSign) !== undefined) {
         judge(fixed.get(atSign))
-        if (fixed.get(atSign) === address) return
+        if (fixed.get(atSign) === address) return false
         throw new AtError('AT0009', `${atSign} is an entry of the directory's configuration`)
       }
-      if (address !== undefined) await change(atSign, address, judge)
-      else {
-        judge(await store.get(atSign))
-        await store.remove(atSign)
-      }
+      if (address !== undefined) return change(atSign, address, judge)
+      judge(await store.get(atSign))
+      return store.remove(atSign)
     },
   }
 }

@@ -21,20 +21,24 @@ function decoded(segment: string): string | undefined {
 /**
  * Answers HTTP requests to an atDirectory (page 06, section 4): `GET /@alice` with the address of its atServer,
  * `GET /@alice/<path>?<query>` with a redirection there. 404 for what is not known, 405 for other methods, 400 for a URI
- * over 1,000 characters. It never throws.
- * @param find address of an atSign as it was written
+ * over 1,000 characters, 429 for who asks too fast. It never throws.
+ * @param options `find` gives the address of an atSign as it was written; `wait` the milliseconds that a client has to wait,
+ *   who is then asked to come again
  */
 export function createDirectoryResponder(options: {
   find: (name: string) => string | undefined | Promise<string | undefined>
+  wait: (remoteAddress: string) => number
   log: Log
 }): (request: HttpRequest) => Promise<HttpAnswer> {
-  const { find, log } = options
-  return async ({ method, uri }) => {
+  const { find, wait, log } = options
+  return async ({ method, uri, remoteAddress = '' }) => {
     if (uri.length > limits.uriLength) return answer(400, '')
     if (method !== 'GET') return answer(405, '', { allow: 'GET' })
     const [, segment = '', rest = ''] = /^\/*([^/?]*)(.*)$/s.exec(uri) ?? []
     const name = decoded(segment)
     if (name === undefined) return answer(400, '')
+    const ms = wait(remoteAddress)
+    if (ms > 0) return answer(429, '', { 'retry-after': String(Math.ceil(ms / 1_000)) })
     try {
       const address = await find(name)
       if (address === undefined) return answer(404, '404 Not Found')

@@ -20,7 +20,11 @@ function createFrontDesk(options: ConversationOptions) {
   })
   const http = createHttp({
     ...{ clock, log },
-    respond: createDirectoryResponder({ find: (name) => findAddress(options, name), log }),
+    respond: createDirectoryResponder({
+      find: (name) => findAddress(options, name),
+      wait: (remoteAddress) => clients.take(remoteAddress, 1),
+      log,
+    }),
     // Places are counted by client, before a connection is known to speak HTTP.
     reserve: () => () => {},
     onWebSocket: (stream) => void stream.destroy(),

@@ -93,7 +93,9 @@ export function createHttp(options: HttpOptions): Http {
 
   const answer = (request: IncomingMessage, visitor: Visitor): Promise<HttpAnswer> | HttpAnswer => {
     if (visitor.release === undefined) return noPlace
-    return request.method === 'GET' && isForWebSocket(request) ? upgradeRequired : respond(requestOf(request))
+    return request.method === 'GET' && isForWebSocket(request)
+      ? upgradeRequired
+      : respond({ ...requestOf(request), remoteAddress: visitor.remoteAddress })
   }
 
   server.on('request', (request, response) => {

@@ -141,6 +141,21 @@ describe('a refusal names file, line, key path and what is expected', () => {
       `${name}\ndirectory:\n  entries:\n    '@a': nowhere`,
       "4: directory.entries['@a']: expected an address such as 'host:6464'",
     ],
+    [
+      `${name}\ndirectory: { host: root.local, port: 64 }`,
+      '2: directory.enabled: expected true; where other atSigns are looked up is rootServer.addresses',
+    ],
+    [
+      `${name}\nrootServer: { addresses: [a.local, 'proxy:b.local'] }`,
+      '2: rootServer.addresses: expected a proxy alone',
+    ],
+    [`${name}\ndirectory: { forward: 'proxy:b.local' }`, '2: directory.forward: expected the address of a directory'],
+    [`${name}\ndirectory: { forward: 'http://b' }`, '2: directory.forward: expected an address of a directory'],
+    [
+      `${name}\ndirectory: { redis: { servers: a, sentinels: b } }`,
+      '2: directory.redis.servers: expected servers or sentinels, not both',
+    ],
+    [`${name}\ndirectory: { redis: { username: a } }`, '2: directory.redis.passwordFile: is missing'],
     [`${name}\ndirectory:\n  entries:\n    alice: h:1`, '4: directory.entries.alice: expected an atSign in quotes'],
     [`${name}\nhealth: { topic: a/+ }`, '2: health.topic: expected an MQTT topic without wildcards, not "a/+"'],
     [

@@ -42,6 +42,14 @@ describe('a client of the directory', () => {
     expect(one?.take(10)).toBe(0)
   })
 
+  it('shares what it may between lines and HTTP', () => {
+    const { clients } = world()
+    const share = clients.admit('192.0.2.1')
+    expect(share?.take(10)).toBe(0)
+    expect(clients.take('::ffff:192.0.2.1', 1)).toBe(100)
+    expect(clients.take('192.0.2.9', 1)).toBe(0)
+  })
+
   it('does not escape by hanging up', () => {
     const { clock, clients } = world()
     const first = clients.admit('192.0.2.1')

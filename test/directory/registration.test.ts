@@ -26,6 +26,7 @@ function world(save: (text: string) => Promise<void> = async () => {}) {
   const register = (line: string, shown?: PeerCertificate): Promise<unknown> =>
     Promise.resolve()
       .then(() => entries.register(parseRegistration(line), shown))
+      .then(() => undefined)
       .catch((error: unknown) => (error instanceof AtError ? `${error.code} ${error.message}` : error))
   return { files, entries, register }
 }

@@ -184,6 +184,7 @@ describe('an atDirectory', () => {
     const register: ConversationOptions['register'] = async (line, certificate) => {
       seen.push([line, certificate])
       if (line.atSign === '@mallory') throw new AtError('AT0401', 'not for\nyou')
+      return true
     }
     const { writes, say } = visit({ register }, { certificate: shown })
     await say('@register:Carol:carol.lan:1\n@unregister:carol\n@register:mallory:a:1\n@register:carol\nalice\n')
