@@ -55,49 +55,51 @@ export function createFlooredClock(
   let source: ClockSource | undefined
   let first = true
 
-  const passed = (): number => floor + Math.max(elapsed(base) - since, 0)
+  const passed = (at: number): number => floor + Math.max(at - since, 0)
 
-  function judge(wall: number): ClockSource {
+  function judge(wall: number, at: number): ClockSource {
     const voucher = base.vouch?.() ?? 'nobody'
     if (voucher === 'waiting' || wall < earliestTime) return 'none'
-    if (passed() - wall > setBackMs[voucher]) return 'none'
+    if (passed(at) - wall > setBackMs[voucher]) return 'none'
     if (voucher === 'setting') return 'setting'
     // After a long time in a drawer, or on its first day, a clock may be far ahead of the floor; a running one may not jump.
     const unbounded = first && (voucher === 'timesync' || stored === undefined)
-    if (!unbounded && wall - passed() > plausibleMs) return 'none'
+    if (!unbounded && wall - passed(at) > plausibleMs) return 'none'
     return voucher === 'timesync' ? 'timesync' : 'plausible'
   }
 
   /** Whose word counts now; a trusted time becomes the floor of all later ones. */
-  function look(): ClockSource {
+  function look(at: number): ClockSource {
     const wall = base.now()
-    const found = judge(wall)
+    const found = judge(wall, at)
     if (found !== 'none') {
       // The operator's word at the start is stronger than a floor that came from a wrong clock.
       floor = found === 'setting' && first ? wall : Math.max(wall, floor)
-      since = elapsed(base)
+      since = at
       first = false
     }
     if (found !== source) {
       source = found
-      onChange({ trusted: found !== 'none', source: found, floor: passed() })
+      onChange({ trusted: found !== 'none', source: found, floor: passed(at) })
     }
     return found
   }
 
   const now = (): number => {
-    look()
-    return passed()
+    const at = elapsed(base)
+    look(at)
+    return passed(at)
   }
 
   return {
     now,
     monotonic: () => elapsed(base),
     after: (ms, task) => base.after(ms, task),
-    trusted: () => look() !== 'none',
+    trusted: () => look(elapsed(base)) !== 'none',
     status() {
-      const found = look()
-      return { trusted: found !== 'none', source: found, floor: passed() }
+      const at = elapsed(base)
+      const found = look(at)
+      return { trusted: found !== 'none', source: found, floor: passed(at) }
     },
   }
 }

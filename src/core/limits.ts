@@ -32,6 +32,8 @@ export const limits = {
   pipelinedLines: 1_000,
   /** Characters of those lines; reading stops there. */
   pipelinedChars: 1_048_576,
+  /** Memory for lookups that were parsed before, in bytes: some hundred of them. */
+  parsedLineBytes: 1_048_576,
   /** Writes of one connection that wait for their commit at the same time, and share a flash write. */
   overlappingCommands: 32,
   /** Most bytes of one TLS record: LF and prompt must leave in the same one (page 01, section 4). */

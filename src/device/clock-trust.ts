@@ -26,10 +26,10 @@ export function vouchedClock(base: Clock, options: { trusted: boolean; folder?: 
     ...base,
     vouch() {
       if (trusted) return 'setting'
+      // What the service has set once stays set.
+      if (known?.voucher === 'timesync') return known.voucher
       const at = elapsed(base)
-      if (known === undefined || (known.voucher !== 'timesync' && at - known.at >= lookEveryMs)) {
-        known = { at, voucher: look() }
-      }
+      if (known === undefined || at - known.at >= lookEveryMs) known = { at, voucher: look() }
       return known.voucher
     },
   }

@@ -45,6 +45,8 @@ interface Taken {
   readonly weight: number
 }
 
+const nothing: readonly Frame[] = []
+
 const weightOf = (frame: Frame): number => (frame.kind === 'line' ? frame.text.length : 0)
 
 const isStranger = (session: Session): boolean => session.identity.kind === 'anyone'
@@ -58,6 +60,9 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const { gate, feed, clock, log } = options
   const lines = lineSplitter(limits.openLineBytes)
   const gone = new AbortController()
+  // Both are read for every command, and are slow to read off an AbortController.
+  const { signal } = gone
+  let ended = false
   const createdAt = clock.now()
   let session: Session = {
     id: newSessionId(),
@@ -70,7 +75,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   }
   let lastActiveAt = createdAt
   /** Lines that came; those before `next` have been started. */
-  let queue: Frame[] = []
+  let queue: readonly Frame[] = nothing
   let next = 0
   let queuedChars = 0
   /** Characters of the commands that were started and not answered yet. */
@@ -108,7 +113,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const forget = (count: number): void => {
     next = count
     if (next < queue.length && next < limits.pipelinedLines) return
-    queue = queue.slice(next)
+    queue = next < queue.length ? queue.slice(next) : nothing
     next = 0
   }
 
@@ -120,7 +125,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   }
 
   const end = (): void => {
-    if (gone.signal.aborted) return
+    if (ended) return
+    ended = true
     closing = true
     gone.abort()
     endMonitor()
@@ -181,7 +187,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
 
   const conclude = ({ answer, monitoring, weight }: Taken): void => {
     charsUnderWay -= weight
-    if (gone.signal.aborted || hungUp) return
+    if (ended || hungUp) return
     if (isStranger(session) !== isStranger(answer.session)) {
       const budget = answer.session.identity.kind === 'peer' ? options.peerLines : undefined
       lines.setLimit(isStranger(answer.session) ? limits.openLineBytes : limits.lineBytes, budget)
@@ -220,7 +226,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     queuedChars -= weight
     charsUnderWay += weight
     if (multiplexed) held = []
-    const outcome = gate.answer(session, frame, { signal: gone.signal, monitoring })
+    const outcome = gate.answer(session, frame, { signal, monitoring })
     if (!('later' in outcome)) {
       answers.add({ answer: outcome, monitoring, weight })
       return undefined
@@ -273,12 +279,11 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   stream.on('data', (chunk: Uint8Array) => {
     if (closing) return
     lastActiveAt = clock.now()
-    let index = 0
-    for (const frame of lines.push(chunk)) {
-      if (isEcho(frame, index++)) continue
-      queue.push(frame)
-      queuedChars += weightOf(frame)
-    }
+    const came = lines.push(chunk)
+    const frames = came.length > 1 ? came.filter((frame, index) => !isEcho(frame, index)) : came
+    for (const frame of frames) queuedChars += weightOf(frame)
+    queue = queue.length === next ? frames : queue.slice(next).concat(frames)
+    next = 0
     if (isAhead()) stream.pause()
     drain()
   })

@@ -1,5 +1,6 @@
 import { permits } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
+import { type Cache, createCache } from '../core/cache.ts'
 import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, oncePerMinute } from '../core/log.ts'
@@ -85,8 +86,42 @@ function asAtError(error: unknown, log: Log): AtError {
   return new AtError('AT0011', 'unexpected fault, see the log of the atServer')
 }
 
+/** A line that was parsed. */
+interface Parsed {
+  readonly verb: AnyVerb
+  readonly params: unknown
+  /** Text behind the verb's name. */
+  readonly rest: string
+}
+
+/** Longest line that is remembered, in characters. */
+const rememberedChars = 300
+
+/** @throws AtError AT0003 for an unknown verb */
+function verbOf(text: string): { verb: AnyVerb; rest: string } {
+  const found = findVerb(text)
+  if (found === undefined) throw invalidSyntax('invalid command')
+  return found
+}
+
+/**
+ * Who reads, reads the same again and again: lines of verbs that say so are parsed once. Parameters are never edited.
+ * @returns the verb of a line that a session may use, with what it asks for
+ * @throws AtError AT0003, AT0401 and whatever parsing throws
+ */
+function read(text: string, { session, remembered }: Gatekeeping): Parsed {
+  const known = remembered.get(text)?.value
+  const { verb, rest } = known ?? verbOf(text)
+  if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
+  if (known !== undefined) return known
+  const parsed = { verb, params: parse(verb, rest), rest }
+  if (verb.repeats === true && text.length <= rememberedChars) remembered.set(text, parsed)
+  return parsed
+}
+
 /** What every line of one connection is judged and run with. */
 interface Gatekeeping {
+  readonly remembered: Cache<Parsed>
   readonly ports: Ports
   /** Filled by a verb that overlaps: resolves as soon as its change has its place in the order of changes. */
   readonly staging: { staged?: Promise<void> }
@@ -121,11 +156,7 @@ function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   const { ports, session, signal } = gate
   // Clients in C end a text there.
   if (text.includes('\0')) throw invalidSyntax('the line holds a NUL character')
-  const found = findVerb(text)
-  if (found === undefined) throw invalidSyntax('invalid command')
-  const { verb, rest } = found
-  if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
-  const params = parse(verb, rest)
+  const { verb, params, rest } = read(text, gate)
   const wanted = verb.access?.(params, session, ports.self)
   if (wanted !== undefined) {
     for (const access of wanted) {
@@ -191,6 +222,7 @@ const foul: ReadonlySet<string> = new Set(['AT0005', 'AT0009'])
  * session admitted, parsed, permitted, run within a deadline, encoded, logged.
  */
 export function createGate(ports: Ports, log: Log): Gate {
+  const remembered = createCache<Parsed>(limits.parsedLineBytes, (text) => 300 + 2 * text.length)
   const byDurability = { group: durable(ports, 'group'), interval: durable(ports, 'interval') }
   const warn = oncePerMinute(log, ports.clock)
   const note = (session: Session, frame: Frame, { error }: Reply): void => {
@@ -216,7 +248,7 @@ export function createGate(ports: Ports, log: Log): Gate {
         return encode(reply, session, ports.self, monitoring)
       }
       const own = session.durability === undefined ? ports : byDurability[session.durability]
-      const gate: Gatekeeping = { ports: own, staging: {}, log, session, signal }
+      const gate: Gatekeeping = { remembered, ports: own, staging: {}, log, session, signal }
       const outcome = settled(() => answerFrame(frame, gate), log)
       if (!(outcome instanceof Promise)) return conclude(outcome)
       const later = outcome.then(conclude)

@@ -1,6 +1,6 @@
+import { type Cache, createCache } from '../core/cache.ts'
 import { AtError } from '../core/errors.ts'
 import type { StoredRecord } from '../core/record.ts'
-import { type Cache, createCache } from './cache.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
 import type { Losses } from './health.ts'
 import {

@@ -11,6 +11,7 @@ export const llookup = defineVerb({
   summary: 'Read a record held on this atServer.',
   grammar: seq(opt('view', 'meta', 'all'), key()),
   admits: ['owner'],
+  repeats: true,
   access: (p) => [{ op: 'read', key: p.key, verb: 'llookup' }],
   run(p, { records, clock }) {
     const show = (record: StoredRecord | undefined): Reply => {

@@ -52,6 +52,7 @@ export const lookup = defineVerb({
   summary: 'Read what a record has for you: public for anyone, shared for a peer, from another atServer for the owner.',
   grammar: seq(param('bypassCache', bool), opt('view', 'meta', 'all'), key()),
   admits: everyone,
+  repeats: true,
   access(p, session, self) {
     const key = p.key.owner === self ? meant(p.key, session, self) : sharedHere(p.key, self)
     return [{ op: 'read', key, verb: 'lookup' }]

@@ -20,6 +20,7 @@ export const plookup = defineVerb({
   summary: 'Read a public record of any atSign through this atServer.',
   grammar: seq(param('bypassCache', bool), opt('view', 'meta', 'all'), key()),
   admits: ['owner'],
+  repeats: true,
   async run(p, ports) {
     const wanted = publicKey(p.key)
     ports.visits.record({ verb: 'plookup' })

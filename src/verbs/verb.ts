@@ -162,6 +162,8 @@ export interface Verb<P> {
    * makes one change through `write`, and its answer leaves the session as it is.
    */
   readonly overlaps?: true
+  /** Whether the same line is likely to come again; no secret may stand in it. */
+  readonly repeats?: true
   /** Whole command lines; parsed, formatted and fuzzed by the suite. The first is shown in usage texts. */
   readonly examples: readonly string[]
 }
