@@ -44,8 +44,8 @@ notify:remove:in-wavi                                           401     401     
 notify:status:in-buzz                                           401     401         ok    ok       9     9     401
 notify:fetch:in-buzz                                            401     401         ok    ok       9     9     401
 notify:remove:in-buzz                                           401     401         ok    ok       9     9     401
-notify:status:in-text                                           401     401         ok    ok       ok    ok    401
-notify:fetch:in-text                                            401     401         ok    ok       ok    ok    401
+notify:status:in-text                                           401     401         ok    ok       9     9     401
+notify:fetch:in-text                                            401     401         ok    ok       9     9     401
 notify:remove:in-text                                           401     401         ok    ok       9     9     401
 notify:status:out-wavi                                          401     401         ok    ok       ok    ok    401
 notify:fetch:out-wavi                                           401     401         ok    ok       ok    ok    401
