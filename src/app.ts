@@ -194,7 +194,8 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const feed = createFeed({ self, clock, notifications, lastCommitId, log })
   const autoNotify = options.autoNotify ?? true
   const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs, random })
-  const remote = createRemote({ self, clock, store, peers })
+  const { peerQuota = usualQuota } = options
+  const remote = createRemote({ self, clock, store, peers, quota: peerQuota.copies })
   const { version } = options
   const startedAt = elapsed(clock)
   const inbound = () => server.connections()
@@ -211,7 +212,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     write: (change, how) => store.write(change, how),
     secret: (name) => store.secret(name),
     disconnect: (other) => server.disconnect(other),
-    peerQuota: options.peerQuota ?? usualQuota,
+    peerQuota,
     pattern: compilePattern,
     serverCertificate: options.serverCertificate ?? (() => undefined),
   }

@@ -5,7 +5,7 @@ import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { isLive, type Metadata } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
-import type { Store, Transaction } from '../core/storage.ts'
+import type { Holding, Store, Transaction } from '../core/storage.ts'
 import type { Remote, RemoteRecord } from '../verbs/verb.ts'
 import { replyData } from '../wire/link.ts'
 import type { PeerSession } from './peer-session.ts'
@@ -24,6 +24,11 @@ const keptForEver = (key: AtKey): boolean => key.scope === 'public' && key.entit
 /** The owner's server could not be reached; one that answers with a refusal has spoken. */
 const isUnreachable = (error: unknown): boolean =>
   error instanceof AtError && (error.code === 'AT0004' || error.code === 'AT0021' || error.code === 'AT0023')
+
+const ownerOf = (key: AtKey): AtSign => {
+  if (key.owner === undefined) throw new AtError('AT0003', `key ${key.text} has no owner to ask`)
+  return key.owner
+}
 
 /** Keeps copies of others' records true. */
 export interface CopyRefresh {
@@ -47,8 +52,16 @@ export function createRemote(options: {
   clock: Clock
   store: Store
   peers: Peers
+  /** Copies that are kept of one atSign's records. */
+  quota: Holding
 }): Remote & CopyRefresh {
-  const { self, clock, store, peers } = options
+  const { self, clock, store, peers, quota } = options
+
+  /** What does not fit is answered and not kept. */
+  const hasRoom = async (tx: Transaction, owner: AtSign): Promise<boolean> => {
+    const held = await tx.holding('copies', owner)
+    return held.count < quota.count && held.bytes < quota.bytes
+  }
 
   /**
    * Sets the key pair's own copy aside when its recipient has a new encryption key, so that clients cut another one that
@@ -83,13 +96,14 @@ export function createRemote(options: {
         if (old !== undefined) await tx.removeRecord(copy, { ...change, operation: '-' })
         return
       }
+      if (old === undefined && !keptForEver(asked) && !(await hasRoom(tx, ownerOf(asked)))) return
       const { refreshAt: _theirs, ...carried } = metadata
       const version = old === undefined ? 0 : (old.metadata.version ?? 0) + 1
       const refresh = ttr > 0 ? { refreshAt: now + ttr * 1000 } : {}
       const kept: Metadata = { ...carried, updatedBy: self, version, ttr, ...refresh }
       await tx.putRecord(copy, { value, metadata: kept }, { ...change, operation: '*' })
       const renewed = keptForEver(asked) && old?.value != null && old.value !== value
-      if (renewed && asked.owner !== undefined) await retirePairKey(tx, asked.owner)
+      if (renewed) await retirePairKey(tx, ownerOf(asked))
     })
   }
 
@@ -102,11 +116,6 @@ export function createRemote(options: {
   /** The copy of a record that is gone goes too, except the owner's encryption key. */
   const drop = async (asked: AtKey): Promise<void> => {
     if (!keptForEver(asked)) await remove(cachedForm(asked))
-  }
-
-  const ownerOf = (key: AtKey): AtSign => {
-    if (key.owner === undefined) throw new AtError('AT0003', `key ${key.text} has no owner to ask`)
-    return key.owner
   }
 
   /** Asks the owner of a record, as a stranger for a public one; the copy becomes what the answer says. */

@@ -4,7 +4,7 @@ import { verifyRsa } from '../../src/crypto/signing.ts'
 import { createAuthority, newPemPair } from '../../src/provision/authority.ts'
 import { type IssuedCertificate, issueCertificate } from '../../src/provision/certificate.ts'
 import { signDraft } from '../../src/provision/x509.ts'
-import { newCertificate, startTestNetwork, type TestNetwork } from '../support/network.ts'
+import { newCertificate, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
 
 const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 
@@ -109,6 +109,41 @@ describe('the proof of life between two atServers', () => {
     const owner = await network.member('@alice').owner()
     expect(await owner.ask('lookup:phone.wavi@bob')).toMatch(/^error:AT0008-Handshake failure : handshake with @bob/)
     expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+  })
+
+  it.each([
+    ['another atSign’s prompt', '@carol@'],
+    ['the prompt of a stranger', '@'],
+    ['data', 'data:success\n@alice@'],
+  ])('has not succeeded when the peer answers pol with %s', async (_what, answer) => {
+    await network.script('@bob', (line, { usual }) => (line === 'pol' ? answer : usual()))
+    const owner = await network.member('@alice').owner()
+    owner.write('lookup:phone.wavi@bob\n')
+    const reply = owner.reply()
+    await until(() => {
+      network.clock.advance(500)
+      return owner.chunks.at(-1)?.startsWith('error:') === true
+    })
+    expect(await reply).toMatch(/^error:AT00(?:08|23)-/)
+  })
+
+  it('is judged for each caller by itself, however many prove themselves at one time', async () => {
+    const names = ['@p1', '@p2', '@p3', '@p4'] as const
+    const peers = await Promise.all(names.map((name) => network.script(name)))
+    const clients = await Promise.all(names.map(() => network.connect('@alice')))
+    const replies = await Promise.all(
+      clients.map(async (client, index) => {
+        const name = names[index]
+        const reply = await client.ask(`from:${name}`)
+        const [, record = '', challenge = ''] = /^data:proof:([^:]+):([^\n]+)\n@$/.exec(reply) ?? []
+        // Every second one publishes the signature of another text.
+        peers[index]?.published.set(record, peers[index]?.sign(index % 2 === 0 ? challenge : 'x') ?? '')
+        client.write('pol\n')
+        return client.take(/^(?:@[^@\s:]+@|error:[^\n]*\n@)/u)
+      }),
+    )
+    const failed = 'error:AT0401-Exception: Pol Authentication Failed\n@'
+    expect(replies).toEqual(['@p1@', failed, '@p3@', failed])
   })
 
   it('is refused with a signature of somebody else, and its challenge is then spent', async () => {

@@ -190,6 +190,28 @@ describe('a copy of another atSign’s record', () => {
   })
 })
 
+describe('copies of one atSign that become too many', () => {
+  it('are not kept, and answer all the same', async () => {
+    const peerQuota = { notifications: { count: 9, bytes: 9_000 }, copies: { count: 2, bytes: 9_000_000 } }
+    network = await startTestNetwork(['@alice'], { peerQuota })
+    owner = await network.member('@alice').owner()
+    const peer = (name: '@bob' | '@carol') =>
+      network.script(name, (line, { usual }) => {
+        const entity = /^lookup:all:([^@]+)@/.exec(line)?.[1]
+        if (entity === undefined || entity === 'publickey') return usual()
+        return `data:{"key":"@alice:${entity}${name}","data":"${entity}","metaData":{"ttr":-1}}\n@alice@`
+      })
+    await peer('@bob')
+    await peer('@carol')
+    for (const key of ['k1.wavi@bob', 'k2.wavi@bob', 'k3.wavi@bob', 'k4.wavi@bob', 'k1.wavi@carol']) {
+      expect(await owner.ask(`lookup:${key}`)).toBe(`data:${key.replace(/@.*/, '')}\n@alice@`)
+    }
+    expect(JSON.parse((await copies()).slice(5, -8))).toEqual(
+      ['k1.wavi@bob', 'k1.wavi@carol', 'k2.wavi@bob'].map((key) => `cached:@alice:${key}`),
+    )
+  })
+})
+
 describe('an answer that a peer makes up', () => {
   it.each([
     ['another record', '{"key":"@alice:other.wavi@bob","data":"x","metaData":{"ttr":-1}}'],
