@@ -1,14 +1,18 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
+import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { type Database, openDatabase, repairDatabase } from './database.ts'
 import { type Losses, named } from './health.ts'
+import { flawOf } from './manifest.ts'
+import type { Soundness } from './mend.ts'
 import { openReadOnly, whyUnwritable } from './read-only.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
-import { flawOf, inspectLogs, type Salvage } from './salvage.ts'
+import { inspectLogs, type Salvage } from './salvage.ts'
 import { moveAside, setAside } from './set-aside.ts'
 import { restoreNewest } from './snapshot-files.ts'
+import { type HarmedTable, harmedTables, replaceTables } from './tables.ts'
 
 /** Name of the folder of LevelDB inside the folder of a store. */
 export const databaseName = 'level'
@@ -22,6 +26,8 @@ export interface Ladder {
   readonly losses: Losses
   readonly log: Log
   readonly atSign: AtSign
+  /** The run before this one did not end well, perhaps of damage: every table is looked through. */
+  readonly thorough: boolean
   /** Format that this program reads. */
   readonly format: number
   /** Folder of the snapshots, should there be one. */
@@ -76,6 +82,7 @@ async function replay(
     return
   }
   losses.step(`${batches} changes in ${where} cannot be read; all others were kept`)
+  losses.found({ what: 'part of', key: where, cause: `${batches} changes in it cannot be read` })
   for (const full of lost) losses.found({ ...named(full), cause: 'its latest change is lost' })
 }
 
@@ -90,8 +97,22 @@ async function plain(ladder: Ladder, path: string): Promise<Database> {
   }
 }
 
-async function repair({ directory, losses }: Ladder, path: string): Promise<void> {
+/** Puts tables right before LevelDB sees them: it takes damage for data, or dies of it. @returns whether it has to repair */
+async function mendTables({ losses }: Ladder, path: string, harmed: readonly HarmedTable[]): Promise<boolean> {
+  await replaceTables(path, harmed)
+  const names = (wanted: Soundness) => harmed.filter(({ soundness }) => soundness === wanted).map(({ name }) => name)
+  const mended = names('mended')
+  if (mended.length > 0) losses.step(`flipped bits in ${mended.join(', ')} were put right; nothing is lost by them`)
+  for (const { name, lost } of harmed) {
+    for (const key of lost) losses.found({ what: `part of table ${name} up to`, key, cause: 'it cannot be read' })
+  }
+  return names('damaged').length > 0
+}
+
+async function repair(ladder: Ladder, path: string): Promise<void> {
+  const { directory, losses } = ladder
   const copy = await setAside(directory, path)
+  await mendTables(ladder, path, await harmedTables(path, Number.POSITIVE_INFINITY))
   await repairDatabase(path)
   // What the repair could not use is in the copy.
   await rm(join(path, 'lost'), { recursive: true, force: true })
@@ -165,9 +186,17 @@ async function openSalvaged(ladder: Ladder, path: string, salvage: Salvage): Pro
   return { database, forgetful: true }
 }
 
+/** @returns what cannot be put right without a repair */
+async function tableFlaw(ladder: Ladder, path: string): Promise<string | undefined> {
+  const harmed = await harmedTables(path, ladder.thorough ? Number.POSITIVE_INFINITY : limits.verifyAtOpenBytes)
+  if (harmed.length === 0) return undefined
+  await setAside(ladder.directory, path)
+  return (await mendTables(ladder, path, harmed)) ? 'its tables are damaged' : undefined
+}
+
 async function openOrMend(ladder: Ladder, path: string): Promise<Climbed> {
   try {
-    const flaw = await flawOf(path)
+    const flaw = (await flawOf(path)) ?? (await tableFlaw(ladder, path))
     if (flaw !== undefined) throw new Error(flaw)
     return { database: await plain(ladder, path), forgetful: false }
   } catch (cause) {

@@ -2,19 +2,39 @@
 
 const polynomial = 0x82f63b78
 
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte
-  for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1
-  return crc >>> 0
-})
+/** Eight tables, to take eight bytes in one turn. */
+const tables: readonly Uint32Array[] = (() => {
+  const first = Uint32Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte
+    for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1
+    return crc >>> 0
+  })
+  const all = [first]
+  for (let table = 1; table < 8; table += 1) {
+    all.push(all[table - 1]?.map((crc) => (first[crc & 0xff] ?? 0) ^ (crc >>> 8)) ?? first)
+  }
+  return all
+})()
+const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as [
+  ...[Uint32Array, Uint32Array, Uint32Array, Uint32Array],
+  ...[Uint32Array, Uint32Array, Uint32Array, Uint32Array],
+]
 
-const step = (crc: number, byte: number): number => ((table[(crc ^ byte) & 0xff] ?? 0) ^ (crc >>> 8)) >>> 0
+const at = (table: Uint32Array, index: number): number => table[index & 0xff] as number
+const step = (crc: number, byte: number): number => at(t0, crc ^ byte) ^ (crc >>> 8)
 
 /** CRC-32C (Castagnoli) of some bytes. */
-export function crc32c(bytes: Uint8Array): number {
-  let crc = 0xffff_ffff
-  for (const byte of bytes) crc = step(crc, byte)
-  return (crc ^ 0xffff_ffff) >>> 0
+export function crc32c(bytes: Buffer): number {
+  let crc = -1
+  let place = 0
+  for (const end = bytes.length - 7; place < end; place += 8) {
+    const low = crc ^ bytes.readInt32LE(place)
+    const high = bytes.readInt32LE(place + 4)
+    crc = at(t7, low) ^ at(t6, low >>> 8) ^ at(t5, low >>> 16) ^ at(t4, low >>> 24)
+    crc ^= at(t3, high) ^ at(t2, high >>> 8) ^ at(t1, high >>> 16) ^ at(t0, high >>> 24)
+  }
+  for (; place < bytes.length; place += 1) crc = step(crc, bytes[place] ?? 0)
+  return (crc ^ -1) >>> 0
 }
 
 /** The form in which LevelDB stores a sum, so that a sum over data with sums in it stays a good one. */
@@ -26,60 +46,36 @@ const unmaskCrc = (masked: number): number => {
 
 /** The place of the one bit whose flip turns one sum into another. @returns undefined when more than one bit is wrong */
 function findFlip(length: number, difference: number): { byte: number; mask: number } | undefined {
-  const traces = Array.from({ length: 8 }, (_, bit) => table[1 << bit] ?? 0)
+  const traces = Array.from({ length: 8 }, (_, bit) => at(t0, 1 << bit))
   for (let byte = length - 1; byte >= 0; byte -= 1) {
     for (let bit = 0; bit < 8; bit += 1) {
       const trace = traces[bit] ?? 0
       if (trace === difference) return { byte, mask: 1 << bit }
-      traces[bit] = step(trace, 0)
+      traces[bit] = step(trace, 0) >>> 0
     }
   }
   return undefined
 }
 
-/** A fragment that is as it was written, or can be put right. */
-export interface Mended {
-  readonly type: number
-  readonly length: number
-  readonly flipped: boolean
-  /** The data put right, where the flipped bit lay in them. */
-  readonly data?: Buffer
-}
-
-const headerBytes = 7
-const types = new Set([1, 2, 3, 4])
-
-/** The fragment at an offset of a log file, read with a length that its header need not say. */
-function tryLength(bytes: Buffer, at: number, length: number, limit: number, repair: boolean): Mended | undefined {
-  if (at + headerBytes + length > limit) return undefined
-  const stored = bytes.readUInt32LE(at)
-  const covered = bytes.subarray(at + 6, at + headerBytes + length)
-  const type = covered[0] ?? 0
-  const sum = crc32c(covered)
-  if (maskCrc(sum) === stored) return types.has(type) ? { type, length, flipped: false } : undefined
-  if (!repair) return undefined
-  const between = (maskCrc(sum) ^ stored) >>> 0
-  if ((between & (between - 1)) === 0) return { type, length, flipped: true }
-  const flip = findFlip(covered.length, (unmaskCrc(stored) ^ sum) >>> 0)
-  if (flip === undefined) return undefined
-  const right = Buffer.from(covered)
-  right[flip.byte] = (right[flip.byte] ?? 0) ^ flip.mask
-  const mendedType = right[0] ?? 0
-  return types.has(mendedType) ? { type: mendedType, length, flipped: true, data: right.subarray(1) } : undefined
-}
+/** Whether bytes are as they were written, can be put right, or cannot. */
+export type Soundness = 'sound' | 'mended' | 'damaged'
 
 /**
- * Reads a fragment of a log file and finds the bit that was flipped in it, if one was.
- * @param limit where its block or the file ends
- * @returns undefined when more is wrong than one bit, or when it was never wholly written
+ * Compares bytes with their masked sum and puts the bit right that was flipped in either, if it was one.
+ * @param covered is changed when the bit lies in it
+ * @param sumAt where in `bytes` the sum lies; it is put right as well
  */
-export function mend(bytes: Buffer, at: number, limit: number): Mended | undefined {
-  const length = bytes.readUInt16LE(at + 4)
-  const found = tryLength(bytes, at, length, limit, true)
-  if (found !== undefined) return found
-  for (let bit = 0; bit < 16; bit += 1) {
-    const other = tryLength(bytes, at, length ^ (1 << bit), limit, false)
-    if (other !== undefined) return { ...other, flipped: true }
+export function putRight(covered: Buffer, bytes: Buffer, sumAt: number): Soundness {
+  const stored = bytes.readUInt32LE(sumAt)
+  const sum = crc32c(covered)
+  const between = (maskCrc(sum) ^ stored) >>> 0
+  if (between === 0) return 'sound'
+  if ((between & (between - 1)) === 0) {
+    bytes.writeUInt32LE(maskCrc(sum), sumAt)
+    return 'mended'
   }
-  return undefined
+  const flip = findFlip(covered.length, (unmaskCrc(stored) ^ sum) >>> 0)
+  if (flip === undefined) return 'damaged'
+  covered[flip.byte] = (covered[flip.byte] ?? 0) ^ flip.mask
+  return 'mended'
 }

@@ -144,7 +144,7 @@ export async function openOwn(options: OpenOptions): Promise<Opened> {
   const marker = await readMarker(directory)
   if (marker?.identity !== undefined) judge(marker.identity, options)
   const starts = await beginStart(options, marker !== undefined)
-  const climbed = await climb({ ...options, provisioned: marker !== undefined })
+  const climbed = await climb({ ...options, provisioned: marker !== undefined, thorough: starts.early })
   try {
     await bringUp(climbed.database, options, marker)
     if (climbed.database.readOnly() === undefined) await starts.opened()

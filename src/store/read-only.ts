@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { limits } from '../core/limits.ts'
 import { type Database, openDatabase, repairDatabase } from './database.ts'
 import { hasCode, reasonOf } from './refusal.ts'
+import { harmedTables, isTableName, replaceTables } from './tables.ts'
 
 // LevelDB cannot open a database without writing. So it gets a folder in memory, in which tables, which never change,
 // are links to the real ones, and the few small files that change are copies.
@@ -11,8 +13,7 @@ import { hasCode, reasonOf } from './refusal.ts'
 /** Folders to try, memory first: a temporary folder may lie on the same full disk. */
 const parents = ['/dev/shm', tmpdir()]
 
-const isTable = (name: string): boolean => /\.(?:ldb|sst)$/.test(name)
-const isOwn = (name: string): boolean => isTable(name) || /^(?:CURRENT|MANIFEST-\d+|\d+\.log)$/.test(name)
+const isOwn = (name: string): boolean => isTableName(name) || /^(?:CURRENT|MANIFEST-\d+|\d+\.log)$/.test(name)
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -37,9 +38,11 @@ async function makeShadow(parent: string, path: string): Promise<string> {
   await tidy(parent, prefix)
   const shadow = await mkdtemp(join(parent, `${prefix}${process.pid}-`))
   for (const name of (await readdir(path)).filter(isOwn)) {
-    if (isTable(name)) await symlink(join(path, name), join(shadow, name))
+    if (isTableName(name)) await symlink(join(path, name), join(shadow, name))
     else await copyFile(join(path, name), join(shadow, name))
   }
+  // Links are replaced, never what they lead to.
+  await replaceTables(shadow, await harmedTables(shadow, limits.verifyAtOpenBytes))
   return shadow
 }
 

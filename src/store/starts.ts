@@ -22,6 +22,8 @@ export const delayAfter = (early: number): number =>
 
 /** Follows the starts of one store. */
 export interface Starts {
+  /** The run before this one did not end as it should. */
+  readonly early: boolean
   /** The store is open, and this process holds its lock. */
   opened(): Promise<void>
   /** The run ends as it should. */
@@ -78,6 +80,7 @@ export async function beginStart(
   if (first) await note()
   let cancel = () => {}
   return {
+    early: early > 0,
     async opened() {
       if (!first) await note()
       cancel = clock.after(steadyMs, () => {
