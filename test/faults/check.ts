@@ -68,7 +68,8 @@ async function verifyOutbox(
   losesDeliveries: boolean,
 ): Promise<void> {
   const waiting = new Map<number, number[]>(numbers.map((_, writer) => [writer, []]))
-  for (const { id, value } of await store.outbox.pending('@bob', 100_000)) {
+  for (const { notification } of await store.outbox.pending('@bob', 100_000)) {
+    const { id, value } = notification
     const [writer = -1, number = -1] = id.split('-').map(Number)
     expect(value).toBe(textOf(writer, number))
     waiting.get(writer)?.push(number)

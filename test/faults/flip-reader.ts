@@ -84,7 +84,7 @@ async function readLists(store: Store, expected: Flip['expected'], { wrong, olde
 }
 
 async function readOutbox(store: Store, waiting: readonly string[], { wrong, missing }: Found): Promise<void> {
-  const found = (await store.outbox.pending('@bob', 1_000)).map(({ id }) => id)
+  const found = (await store.outbox.pending('@bob', 1_000)).map(({ notification }) => notification.id)
   for (const id of found) if (!waiting.includes(id)) wrong.push(id)
   for (const id of waiting) if (!found.includes(id)) missing.push(id)
 }
