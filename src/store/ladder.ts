@@ -223,6 +223,6 @@ export async function climb(ladder: Ladder): Promise<Climbed> {
   if (!ladder.provisioned && (await isForeign(path, files))) {
     throw refuse('foreign', ladder.directory, 'is not one of atedge; nothing was changed')
   }
-  const salvage = await inspectLogs(path).catch(() => undefined)
+  const salvage = await inspectLogs(path, ladder.thorough).catch(() => undefined)
   return salvage === undefined ? openOrMend(ladder, path) : openSalvaged(ladder, path, salvage)
 }

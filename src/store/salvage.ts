@@ -56,18 +56,26 @@ function take(record: LogRecord, latest: Map<string, Operation | undefined>): vo
   else for (const operation of operationsOf(record.data)) latest.set(operation.key, operation)
 }
 
+/** The records of a log; after a power cut, what nobody can read at its end is a write that was not acknowledged. */
+function recordsOf(bytes: Buffer, afterCut: boolean): LogRecord[] {
+  const records = [...readLog(bytes)]
+  if (afterCut) while (records.at(-1)?.state === 'damaged') records.pop()
+  return records
+}
+
 /**
  * Reads the log files of a database that is not open.
+ * @param afterCut the run before did not end by itself, perhaps by a power cut
  * @returns undefined when all is sound; a write that was cut off at the end of a file, as a power cut leaves it, is sound
  */
-export async function inspectLogs(path: string): Promise<Salvage | undefined> {
+export async function inspectLogs(path: string, afterCut: boolean): Promise<Salvage | undefined> {
   const names = (await readdir(path)).filter((name) => /^\d+\.log$/.test(name))
   names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
   const latest = new Map<string, Operation | undefined>()
   const files = new Set<string>()
   let batches = 0
   for (const name of names) {
-    for (const record of readLog(await readFile(join(path, name)))) {
+    for (const record of recordsOf(await readFile(join(path, name)), afterCut)) {
       if (record.state !== 'sound') files.add(name)
       if (record.state === 'damaged') batches += 1
       take(record, latest)
