@@ -207,7 +207,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
     const commands: ControlCommands = {
       status: () => readStatus({ server, version, clock, chain: () => certificate.current().chain }, sections),
       reload: () => reloadAll(reloads),
-      backup: streamStore(server.content),
+      backup: streamStore(server.content, clock),
       ...directory?.commands,
     }
     closers.push(await startControl({ path: config.control.path, commands, clock, log }))

@@ -12,6 +12,7 @@ import { readKeysFile, writeKeysFile } from '../crypto/keys-file.ts'
 import { createLog } from '../device/log.ts'
 import { giveBackMemory } from '../device/memory.ts'
 import { activate } from '../provision/activation.ts'
+import { undoInterrupted } from '../provision/restore.ts'
 import { secretQr } from '../provision/secret.ts'
 import { version } from '../version.ts'
 import { readConfig } from './config.ts'
@@ -96,6 +97,7 @@ async function serve(options: { config: string; logLevel?: string; clockTrusted?
   }
   const config = await readConfig(options.config, flags)
   const log = createLog(config.log.level, config.underSystemd)
+  if (await undoInterrupted(config.dataDir)) log('warn', 'a restore was interrupted; the data is as it was before')
   const device = await startDevice({ config, clock: systemClock, log, version })
   const stopCollecting = giveBackMemory(systemClock, log)
   io.onHangup?.(async () => log('info', 'reloaded', await device.reload()))

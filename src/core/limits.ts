@@ -167,6 +167,8 @@ export const limits = {
   directoryEntries: 10_000,
   /** Entries of them with the same host, so that one device cannot take all names. */
   directoryEntriesPerHost: 100,
+  /** A backup of a running device ends when its reader takes nothing for this time: it keeps deleted rows on disk. */
+  backupStallMs: 600_000,
   /** Files of a device in a backup: certificates, keys and settings are few. */
   backupFiles: 256,
   /** Bytes of one of them; what is larger is no setting. */

@@ -46,8 +46,24 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
+/**
+ * Puts back what a restore had set aside when it was killed at the very moment between its two renames: a device that
+ * starts without its data would begin anew.
+ * @returns whether it had to
+ */
+export async function undoInterrupted(folder: string): Promise<boolean> {
+  const path = resolve(folder)
+  const place = { path, isEmpty: false, owner: undefined }
+  if (await exists(path)) return false
+  if (!(await exists(asideOf(place))) || !(await exists(stagingOf(place)))) return false
+  await rename(asideOf(place), path)
+  await syncFolder(dirname(path))
+  return true
+}
+
 async function lookAt(folder: string): Promise<Place> {
   const asked = resolve(folder)
+  await undoInterrupted(asked)
   if (!(await exists(asked))) {
     await mkdir(dirname(asked), { recursive: true, mode: 0o755 })
     return {

@@ -76,7 +76,7 @@ describe('a backup', () => {
     await cp(of('.'), at('copy'), { recursive: true })
     await Promise.all(Object.entries({ chain, key, ca }).map(([name, pem]) => writeFile(at(`copy/${name}.pem`), pem)))
     const config = `${await readFile(at('copy/atedge.yaml'), 'utf8')}certificates: { chain: chain.pem, key: key.pem, ca: ca.pem }
-rootServer: { addresses: ['localhost:${directory.port}'] }\nbackup: { recipient: '@alice' }\n`
+rootServer: { addresses: ['localhost:${directory.port}'] }\nhost: localhost\nbackup: { recipient: '@alice' }\n`
     await writeFile(at('copy/atedge.yaml'), config)
     const { status, err } = await cli(['backup', at('x'), '-c', at('copy/atedge.yaml')])
     expect({ status, err }).toEqual({ status: 0, err: expect.stringContaining('Locked to @alice, whose key has') })

@@ -110,6 +110,33 @@ describe('a restore', () => {
     expect((await readdir(at('elsewhere'))).sort()).toContain('store')
   })
 
+  it('sets the configuration of another atSign aside when it is told to', async () => {
+    const file = await given()
+    const other = `atSign: '@other'\ndataDir: ./other\n`
+    await writeFile(at('new.yaml'), other)
+    const { status, out } = await cli(['restore', file, ...target(...unlocked()), '--force', '--json'])
+    expect({ status, ...JSON.parse(out) }).toMatchObject({ status: 0, config: { outcome: 'replaced' } })
+    expect(await readFile(at('new.yaml.before-restore'), 'utf8')).toBe(other)
+    expect(await readFile(at('new.yaml'), 'utf8')).toContain("'@device'")
+  })
+
+  it('does not put data where the configuration does not look', async () => {
+    const file = await given()
+    await writeFile(at('new.yaml'), `atSign: '@device'\ndataDir: ./elsewhere\n`)
+    const { status, err } = await cli(['restore', file, ...target(...unlocked())])
+    expect({ status, err }).toEqual({ status: 2, err: expect.stringContaining(`keeps its data in ${at('elsewhere')}`) })
+    expect((await readdir(at())).sort()).toEqual(['new.yaml', 'x.atbackup'])
+  })
+
+  it('puts back what was set aside when it was killed between its two renames', async () => {
+    await mkdir(at('new.before-restore'))
+    await writeFile(at('new.before-restore/precious'), 'mine')
+    await mkdir(at('new.restoring'))
+    const { status } = await cli(['restore', await given(), ...target(...unlocked())])
+    expect(status).toBe(1)
+    expect(await readFile(at('new/precious'), 'utf8')).toBe('mine')
+  })
+
   it('throws away what a killed attempt has left', async () => {
     const file = await given()
     await mkdir(at('new.restoring/store/level'), { recursive: true })
