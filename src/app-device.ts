@@ -15,6 +15,7 @@ import type { Log } from './core/log.ts'
 import { type AtKeys, readKeysFile } from './crypto/keys-file.ts'
 import { vouchedClock } from './device/clock-trust.ts'
 import { healthRules, publishHealth } from './device/health.ts'
+import type { Wear } from './device/wear.ts'
 import { directoryServers, resolverFor } from './directory/locate.ts'
 import { keepRegistered } from './directory/registrant.ts'
 import { dialTls } from './net/dial.ts'
@@ -183,6 +184,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
       durability: config.storage.durability,
       intervalMs: config.storage.interval,
       maxBytes: config.storage.maxBytes,
+      enduranceBytes: config.storage.endurance * terabyte,
       scrubPerDay: config.storage.scrub * 1_048_576,
       serverCertificate: certificate.current,
     })
@@ -197,6 +199,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
     const sections: StatusSections = {
       clock: () => clockSection(server.clock.status()),
       disk: () => server.disk(),
+      wear: () => wearSection(server.wear()),
       health: () => server.health(),
       snapshots: () => snapshots?.status(),
       directory: () => directory?.status(),
@@ -219,6 +222,10 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
     throw error
   }
 }
+
+const terabyte = 1_000_000_000_000
+
+const wearSection = ({ since, ...rest }: Wear) => ({ ...rest, since: new Date(since).toISOString() })
 
 const clockSection = ({ floor, ...status }: ClockStatus) => ({ ...status, floor: new Date(floor).toISOString() })
 

@@ -10,6 +10,7 @@ import { limits } from './core/limits.ts'
 import type { Log } from './core/log.ts'
 import { compilePattern } from './core/pattern.ts'
 import type { Durability, Store } from './core/storage.ts'
+import { createWearMeter, type Wear } from './device/wear.ts'
 import type { Resolver } from './directory/resolver.ts'
 import { createHttp, httpProtocol, offeredProtocols } from './net/http.ts'
 import { type Listener, listenTls } from './net/listen.ts'
@@ -56,6 +57,8 @@ export interface AtServerOptions {
   readonly autoNotify?: boolean
   /** Life of notifications that name none, in milliseconds. */
   readonly notificationMs?: number
+  /** Bytes that the card bears in its life. */
+  readonly enduranceBytes?: number
   /** Bytes that the store may take; as many as its file system has unless told. */
   readonly maxBytes?: number | undefined
   /** Of changes on connections that name none; `group` unless told. */
@@ -103,6 +106,8 @@ export interface AtServer {
   health(): StoreHealth
   /** The room that its store has. */
   disk(): DiskUse
+  /** What the process writes to its card, and how long that will bear it. */
+  wear(): Wear
   /** Numbers for the people who run it. */
   status(): Promise<AtServerStatus>
   /** The CRAM secret of an atSign that is not activated yet, made on first use; undefined once it is activated. */
@@ -223,6 +228,8 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     onWebSocket: (stream, remoteAddress) => server.handle(stream, { remoteAddress, certificate: undefined }),
   })
   const stopSweep = startSweep({ store, clock, log })
+  const { enduranceBytes = limits.enduranceBytes } = options
+  const wear = await createWearMeter({ store, clock, log, enduranceBytes })
   const stopDiskWatch = startDiskWatch({ store, clock })
   const stopRefresh = startRefresh({ clock, log, store, remote, random })
   const stopUpkeep = startUpkeep({
@@ -245,6 +252,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     content: store,
     health: () => store.health(),
     disk: () => store.disk.use(),
+    wear: wear.read,
     async status() {
       return {
         activated: await activated(),
@@ -274,7 +282,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
       feed.close()
       peers.close()
       ephemeral.close()
-      await visits.close()
+      await Promise.all([visits.close(), wear.close()])
       await store.close()
     },
   }

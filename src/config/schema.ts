@@ -38,7 +38,7 @@ export const defaults = (hostname: string) => ({
   },
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
   notification: { autoNotify: true, expiry: '15m' },
-  storage: { durability: 'group', interval: '2s', scrub: 256, maxBytes: undefined },
+  storage: { durability: 'group', interval: '2s', scrub: 256, maxBytes: undefined, endurance: 10 },
   clock: { trusted: false },
   bridge: {
     enabled: true,
@@ -168,6 +168,7 @@ export const settings = is.section({
   storage: is.section({
     durability,
     interval: is.duration(' from 100ms to 1h', 100, 3_600_000),
+    endurance: is.count('TB that the card bears in its life', 1, 1_000_000),
     maxBytes: optional(is.count('a number of bytes', 33_554_432, Number.MAX_SAFE_INTEGER)),
     scrub: is.count('MiB to check in a day, 0 for none', 0, 1_048_576),
   }),

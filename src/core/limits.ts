@@ -83,6 +83,8 @@ export const limits = {
   recipients: 1_000,
   /** Notifications waiting for one peer; one more is refused. */
   outboxPerPeer: 10_000,
+  /** What a card bears in its life unless told: 32 GB, 1,000 erasures of each cell, three bytes inside for one outside. */
+  enduranceBytes: 10_000_000_000_000,
   /** The floor of the clock goes to flash with other changes at most this often: so much time a power cut may repeat. */
   clockFloorMs: 600_000,
   /** Changes in `interval` mode are on flash after this time: so much a power cut may cost, and a write of the flash is shared by all of them. */

@@ -180,6 +180,8 @@ export interface Store {
   readonly disk: { use(): DiskUse; check(): Promise<void> }
   /** Bytes of the database directory. */
   size(): Promise<number>
+  /** Bytes written since the store was opened: changes, and tables by LevelDB's own count, to the MiB. */
+  written(): number
   /** How often something was written since the store was opened. */
   changes(): number
   /**

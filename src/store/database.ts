@@ -53,6 +53,8 @@ export interface Database {
   readOnly(): string | undefined
   /** Bytes of its files. */
   size(): Promise<number>
+  /** Bytes of tables that were written since it was opened, to the MiB. */
+  tablesWritten(): number
   /** Writes tables anew without what was removed from them. Nothing is done where the disk has no room for that. */
   compact(): Promise<void>
   close(): Promise<void>
@@ -68,6 +70,12 @@ const settings = {
 
 /** LevelDB compacts a few tables at a time, and removes them when it has written what is left of them. */
 const compactionBytes = 4 * 1024 * 1024
+
+/** The last of the six columns that LevelDB prints for each level: MiB written. */
+function writtenIn(stats: string): number {
+  const rows = stats.matchAll(/^ *\d+ +\d+ +\d+ +\d+ +\d+ +(\d+)$/gm)
+  return [...rows].reduce((sum, [, written]) => sum + Number(written), 0) * 1_048_576
+}
 
 /** What a reopening may write: the log as a table, and a manifest. */
 const reopenBytes = 8 * 1024 * 1024
@@ -165,6 +173,7 @@ async function assertSpace(directory: string): Promise<void> {
 
 /** Of classic-level; the types of `level` show only what browsers have too. */
 const compactRange: (from: string, to: string) => Promise<void> = Reflect.get(Level.prototype, 'compactRange')
+const getProperty: (name: string) => string = Reflect.get(Level.prototype, 'getProperty')
 const repair: (directory: string) => Promise<void> = Reflect.get(Level, 'repair')
 
 /** Rebuilds the list of tables from what can be read of them. Leaves what it replaces in the folder `lost`. */
@@ -234,6 +243,7 @@ export async function openDatabase(directory: string, options: DatabaseOptions):
     isOpen: () => db.status === 'open',
     readOnly: () => undefined,
     size: () => bytesOf(directory),
+    tablesWritten: () => (db.status === 'open' ? writtenIn(getProperty.call(db, 'leveldb.stats')) : 0),
     async compact() {
       if ((await freeBytes(directory)) >= compactionBytes) await compactRange.call(db, '', after)
     },

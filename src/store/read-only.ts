@@ -136,6 +136,7 @@ function readOnly(
     isOpen: () => now().isOpen(),
     readOnly: () => (real === undefined ? because : real.readOnly()),
     size: () => now().size(),
+    tablesWritten: () => real?.tablesWritten() ?? 0,
     async compact() {
       await real?.compact()
     },

@@ -122,11 +122,14 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const { clock } = time
   const { aroundBatch = (write) => write(), aroundSync = (sync) => sync() } = seams
   let changes = 0
+  let batchBytes = 0
   let corrupt = false
   const batch = async (changed: readonly Operation[], sync: boolean): Promise<void> => {
     changes += 1
     const operations = [...changed, ...time.ride()]
-    disk.wrote(operations.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0))
+    const bytes = operations.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0)
+    batchBytes += bytes
+    disk.wrote(bytes)
     try {
       await aroundBatch(() => database.batch(operations, sync), operations, sync)
     } catch (error) {
@@ -184,6 +187,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     sweep: (now) => sweep(database, committed, writer, now),
     nextExpiry: () => nextExpiry(database),
     size: () => database.size(),
+    written: () => batchBytes + database.tablesWritten(),
     changes: () => changes,
     snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
     async scrub(bytes) {

@@ -57,7 +57,7 @@ describe('a configuration', () => {
       },
       federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
       notification: { autoNotify: true, expiry: 900_000 },
-      storage: { durability: 'group', interval: 2000, scrub: 256 },
+      storage: { durability: 'group', interval: 2000, scrub: 256, endurance: 10 },
       clock: { trusted: false },
       bridge: {
         enabled: true,
