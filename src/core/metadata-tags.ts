@@ -60,7 +60,8 @@ const limitsOf: Record<string, string> = {
 }
 
 function parseNumber(tag: Tag, text: string): number {
-  if (!/^-?\d{1,15}$/.test(text)) throw invalidSyntax(`${tag.name} takes a whole number, not "${text.slice(0, 24)}"`)
+  if (!/^(?!-0)-?\d{1,15}$/.test(text))
+    throw invalidSyntax(`${tag.name} takes a whole number, not "${text.slice(0, 24)}"`)
   const number = Number(text)
   if (number < (tag.type === 'ttr' ? -1 : 0)) throw settledSyntax(limitsOf[tag.name] ?? tag.name)
   return number

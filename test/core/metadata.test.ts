@@ -123,6 +123,7 @@ describe('a bad value names its tag', () => {
     ['ttl', '1e3', 'ttl takes a whole number, not "1e3"'],
     ['ttl', '0x10', 'ttl takes a whole number, not "0x10"'],
     ['ttl', '+5', 'ttl takes a whole number, not "+5"'],
+    ['ttl', '-0', 'ttl takes a whole number, not "-0"'],
     ['ttl', 'Infinity', 'ttl takes a whole number, not "Infinity"'],
     ['ttl', 'null', 'ttl takes a whole number, not "null"'],
     ['ttl', '9'.repeat(16), 'ttl takes a whole number, not "9999999999999999"'],

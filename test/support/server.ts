@@ -173,6 +173,15 @@ export function connectServers(one: TestServer, other: TestServer): void {
   other.routes.set(one.atSign, () => one.server.connect())
 }
 
+/** @alice with these enrollments and @bob, who find each other, and the owner of the first. */
+export async function startPair(
+  enrollments: NonNullable<TestServerOptions['enrollments']> = {},
+): Promise<{ alice: TestServer; bob: TestServer; owner: Client }> {
+  const [alice, bob] = [await startServer({ enrollments }), await startServer({ atSign: '@bob' })]
+  connectServers(alice, bob)
+  return { alice, bob, owner: await asOwner(alice) }
+}
+
 /** A way to an atServer on which `from` and `pol` of another one are overheard; the proven connection is handed over. */
 function overheard(target: TestServer, peer: AtSign, proven: (client: Client) => unknown): Duplex {
   const [theirs, relay] = duplexPair()

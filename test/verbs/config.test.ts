@@ -1,30 +1,15 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import {
-  asEnrolled,
-  asOwner,
-  asPeer,
-  asPrimary,
-  type Client,
-  connectServers,
-  raw,
-  startServer,
-  type TestServer,
-} from '../support/server.ts'
+import { asEnrolled, asPeer, asPrimary, type Client, raw, startPair, type TestServer } from '../support/server.ts'
 
 let alice: TestServer
 let bob: TestServer
 let owner: Client
 beforeEach(async () => {
-  alice = await startServer({
-    enrollments: {
-      root: { namespaces: { '*': 'rw', __manage: 'rw' } },
-      wide: { namespaces: { '*': 'rw' } },
-      app: { namespaces: { wavi: 'rw' } },
-    },
-  })
-  bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  ;({ alice, bob, owner } = await startPair({
+    root: { namespaces: { '*': 'rw', __manage: 'rw' } },
+    wide: { namespaces: { '*': 'rw' } },
+    app: { namespaces: { wavi: 'rw' } },
+  }))
 })
 const ok = 'data:success\n@alice@'
 

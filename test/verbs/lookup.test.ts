@@ -5,9 +5,8 @@ import {
   asPeer,
   asPrimary,
   type Client,
-  connectServers,
   raw,
-  startServer,
+  startPair,
   type TestServer,
 } from '../support/server.ts'
 
@@ -17,10 +16,7 @@ let owner: Client
 let peer: Client
 let stranger: Client
 beforeAll(async () => {
-  alice = await startServer({ enrollments: { app: { namespaces: { wavi: 'rw' } } } })
-  bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  ;({ alice, bob, owner } = await startPair({ app: { namespaces: { wavi: 'rw' } } }))
   peer = await asPeer(alice, bob)
   stranger = await raw(alice)
   await owner.ask('update:public:phone.wavi@alice for anyone')

@@ -5,8 +5,8 @@ import {
   asOwner,
   asPeer,
   type Client,
-  connectServers,
   raw,
+  startPair,
   startServer,
   type TestServer,
 } from '../support/server.ts'
@@ -16,16 +16,11 @@ let bob: TestServer
 let owner: Client
 let peer: Client
 beforeAll(async () => {
-  alice = await startServer({
-    enrollments: {
-      app: { namespaces: { wavi: 'r' } },
-      all: { namespaces: { '*': 'r' } },
-      none: {},
-    },
-  })
-  bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  ;({ alice, bob, owner } = await startPair({
+    app: { namespaces: { wavi: 'r' } },
+    all: { namespaces: { '*': 'r' } },
+    none: {},
+  }))
   peer = await asPeer(alice, bob)
 })
 

@@ -4,8 +4,8 @@ import {
   asOwner,
   asPeer,
   type Client,
-  connectServers,
   raw,
+  startPair,
   startServer,
   type TestServer,
 } from '../support/server.ts'
@@ -14,12 +14,9 @@ let alice: TestServer
 let owner: Client
 let peer: Client
 beforeAll(async () => {
-  alice = await startServer({
-    enrollments: { app: { namespaces: { wavi: 'r' } }, none: {} },
-  })
-  const bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  const { bob, ...pair } = await startPair({ app: { namespaces: { wavi: 'r' } }, none: {} })
+  alice = pair.alice
+  owner = pair.owner
   peer = await asPeer(alice, bob)
   await peer.ask('notify:id:first:@alice:phone.wavi@bob:1')
   await owner.ask('notify:id:own:@alice:note.buzz@alice:2')

@@ -1,24 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
-import {
-  asEnrolled,
-  asOwner,
-  asPeer,
-  type Client,
-  connectServers,
-  raw,
-  startServer,
-  type TestServer,
-} from '../support/server.ts'
+import { asEnrolled, asOwner, asPeer, type Client, raw, startPair, type TestServer } from '../support/server.ts'
 
 let alice: TestServer
 let bob: TestServer
 let owner: Client
 beforeAll(async () => {
-  alice = await startServer({ enrollments: { app: { namespaces: { myapp: 'r' } } } })
-  bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  ;({ alice, bob, owner } = await startPair({ app: { namespaces: { myapp: 'r' } } }))
 })
 
 async function idsOf(line: string): Promise<Record<string, string>> {
@@ -44,6 +32,7 @@ test('each copy is delivered as a plain notify', async () => {
   const ids = await idsOf('notify:multi:ttln:60000:@bob:plain.myapp@alice:v')
   const shown = JSON.parse((await theirs.line()).slice('notification: '.length))
   expect(shown).toMatchObject({ id: ids['@bob'], key: '@bob:plain.myapp@alice', value: 'v' })
+  await expect.poll(() => owner.ask(`notify:status:${ids['@bob']}`)).toBe('data:delivered\n@alice@')
 })
 
 test('ephemeral ones are in memory only', async () => {

@@ -7,6 +7,7 @@ import {
   type Client,
   connectServers,
   raw,
+  startPair,
   startServer,
   type TestServer,
   type TestServerOptions,
@@ -18,12 +19,10 @@ let owner: Client
 let peer: Client
 let listener: Client
 beforeAll(async () => {
-  alice = await startServer({
-    enrollments: { app: { namespaces: { wavi: 'rw' } }, reader: { namespaces: { '*': 'r' } } },
-  })
-  bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  ;({ alice, bob, owner } = await startPair({
+    app: { namespaces: { wavi: 'rw' } },
+    reader: { namespaces: { '*': 'r' } },
+  }))
   peer = await asPeer(alice, bob)
   listener = await asOwner(alice)
   listener.write('monitor:strict\n')

@@ -7,9 +7,8 @@ import {
   asPeer,
   asPrimary,
   type Client,
-  connectServers,
   raw,
-  startServer,
+  startPair,
   type TestServer,
 } from '../support/server.ts'
 import { letters, listings, table } from './permissions.ts'
@@ -114,10 +113,7 @@ function shown(reply: string, who: string): string {
 }
 
 beforeAll(async () => {
-  alice = await startServer({ enrollments: { r: { namespaces: { wavi: 'r' } }, rw: { namespaces: { wavi: 'rw' } } } })
-  bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  ;({ alice, bob, owner } = await startPair({ r: { namespaces: { wavi: 'r' } }, rw: { namespaces: { wavi: 'rw' } } }))
 })
 
 describe.each(columns)('%s', (who) => {

@@ -5,8 +5,8 @@ import {
   asOwner,
   asPeer,
   type Client,
-  connectServers,
   raw,
+  startPair,
   startServer,
   type TestServer,
 } from '../support/server.ts'
@@ -16,17 +16,15 @@ let bob: TestServer
 const clients: Record<string, Client> = {}
 
 beforeAll(async () => {
-  alice = await startServer({
-    enrollments: {
-      all: { namespaces: { '*': 'r' } },
-      wavi: { namespaces: { wavi: 'r' } },
-      contact: { namespaces: { 'at_contact.buzz': 'r' } },
-      none: {},
-    },
+  const pair = await startPair({
+    all: { namespaces: { '*': 'r' } },
+    wavi: { namespaces: { wavi: 'r' } },
+    contact: { namespaces: { 'at_contact.buzz': 'r' } },
+    none: {},
   })
-  bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  const owner = await asOwner(alice)
+  alice = pair.alice
+  bob = pair.bob
+  const { owner } = pair
   for (const key of [
     'public:location.wavi@alice',
     'public:_one@alice',

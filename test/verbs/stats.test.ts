@@ -6,6 +6,7 @@ import {
   type Client,
   connectServers,
   raw,
+  startPair,
   startServer,
   type TestServer,
 } from '../support/server.ts'
@@ -13,10 +14,9 @@ import {
 let alice: TestServer
 let owner: Client
 beforeAll(async () => {
-  alice = await startServer()
-  const bob = await startServer({ atSign: '@bob' })
-  connectServers(alice, bob)
-  owner = await asOwner(alice)
+  const { bob, ...pair } = await startPair()
+  alice = pair.alice
+  owner = pair.owner
   await asPeer(alice, bob)
   const claiming = await raw(alice)
   await claiming.ask('from:@carol')
