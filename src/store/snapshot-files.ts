@@ -53,9 +53,35 @@ export async function snapshotHeader(path: string): Promise<SnapshotHeader> {
   return reading.header
 }
 
+/** Bytes from the end of a file among which the count of damaged rows stands. */
+const tailBytes = 256
+
+/** Whether a snapshot says that every row of the store was right. That the file is right as well shows when it is read. */
+async function isSound(path: string): Promise<boolean> {
+  const file = await open(path, 'r')
+  try {
+    const { size } = await file.stat()
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(tailBytes), 0, tailBytes, Math.max(0, size - tailBytes))
+    return buffer.toString('latin1', 0, bytesRead).includes('"damaged":0}')
+  } finally {
+    await file.close()
+  }
+}
+
+/** Removes old snapshots. Damage must not push out the last one from before it: that one stays, whatever its age. */
+async function prune(folder: string, keep: number): Promise<void> {
+  const files = await listSnapshots(folder)
+  let needsSound = true
+  for (const { path } of files.slice(0, keep)) if (await isSound(path)) needsSound = false
+  for (const { path } of files.slice(keep)) {
+    if (needsSound && (await isSound(path))) needsSound = false
+    else await rm(path, { force: true })
+  }
+}
+
 /**
  * Writes a snapshot under the next number: to a temporary name, synced, renamed. One writer at a time.
- * @param options `keep` so many of the newest
+ * @param options `keep` so many of the newest, and one from before the store was damaged
  * @returns its path and its bytes
  */
 export async function saveSnapshot(
@@ -72,7 +98,7 @@ export async function saveSnapshot(
     const bytes = await writeSynced(temporary, chunks)
     await rename(temporary, path)
     await syncFolder(folder)
-    for (const { path: old } of (await listSnapshots(folder)).slice(options.keep)) await rm(old, { force: true })
+    await prune(folder, options.keep)
     return { path, bytes }
   } catch (error) {
     await rm(temporary, { force: true })

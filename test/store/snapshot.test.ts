@@ -219,6 +219,19 @@ test('snapshot files are private, numbered, and only the newest are kept', async
   expect(await snapshotHeader(files[0]?.path ?? '')).toMatchObject({ atSign: '@alice', lastCommitId: 3 })
 })
 
+test('the last snapshot from before the store was damaged is kept beside the newest ones', async () => {
+  const folder = join(await temporary(), 'snapshots')
+  const save = (damaged: number): Promise<unknown> => {
+    const encoder = createSnapshotEncoder(plain)
+    return saveSnapshot(folder, stream(Buffer.concat([encoder.head, encoder.end({ rows: 0, damaged })])), { keep: 2 })
+  }
+  const numbers = async () => (await listSnapshots(folder)).map(({ number }) => number)
+  for (const damaged of [0, 0, 1, 1, 1]) await save(damaged)
+  expect(await numbers()).toEqual([5, 4, 2])
+  await save(0)
+  expect(await numbers()).toEqual([6, 5])
+})
+
 test('a snapshot that fails half-way, and one that was killed, leave nothing behind', async () => {
   const folder = await temporary()
   await mkdir(folder)
