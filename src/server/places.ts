@@ -102,6 +102,7 @@ export function createPlaces({ total, perAddress, perPeer }: PlaceLimits, io: { 
   const freeOneOf = (occupants: readonly Occupant[]): boolean => {
     const found = longestIdle(occupants.filter(isStranger)) ?? longestIdle(occupants.filter(isOverdue))
     if (found === undefined) return false
+    note('an idle connection gave way to a newcomer', { remoteAddress: found.remoteAddress })
     close(found, true)
     return true
   }

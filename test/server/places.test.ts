@@ -233,6 +233,21 @@ describe('idle time', () => {
 })
 
 describe('the log', () => {
+  test('tells that strangers give way, however many do, in a line a minute', async () => {
+    const told: unknown[] = []
+    const server = await startServer({
+      places: { total: 1 },
+      onLog: (level, message, members) => level === 'warn' && told.push([message, members]),
+    })
+    for (const address of addresses(4)) await raw(server, address)
+    server.clock.advance(60_000)
+    const message = 'an idle connection gave way to a newcomer'
+    expect(told).toEqual([
+      [message, { remoteAddress: '192.0.2.1' }],
+      [message, { remoteAddress: '192.0.2.3', count: 2 }],
+    ])
+  })
+
   test('names the first refusal of a cause at once, and the others once a minute with their count', async () => {
     const refusals: unknown[] = []
     const server = await startServer({
