@@ -9,6 +9,7 @@ import { type Config, loadConfig } from '../../src/config/load.ts'
 import type { Log } from '../../src/core/log.ts'
 import { type Authority, createAuthority } from '../../src/provision/authority.ts'
 import { type IssuedCertificate, issueCertificate } from '../../src/provision/certificate.ts'
+import { cli } from '../support/cli.ts'
 import { type ManualClock, manualClock } from '../support/clock.ts'
 import { closeLater, freePort, temporaryDirectory, until } from '../support/network.ts'
 import { clientOf } from '../support/server.ts'
@@ -187,5 +188,33 @@ control: { path: ${inFolder('control.sock')} }
     const mtls = await session.ask('info:mtls')
     expect(JSON.parse(mtls.slice(5, mtls.lastIndexOf('\n')))).toMatchObject({ mtls_fullchain: next.chain })
     session.leave()
+  })
+
+  it('shows the new one after SIGHUP', async () => {
+    const port = await freePort()
+    await dropIn(`listen: { host: 127.0.0.1, port: ${port} }\ncontrol: { path: ${inFolder('control.sock')} }\n`)
+    let hangup: (() => void) | undefined
+    let stop = (): void => {}
+    const stopped = new Promise<void>((resolve) => {
+      stop = resolve
+    })
+    const serving = cli(['serve', '-c', inFolder('atedge.yaml'), '--log-level', 'silent'], {
+      stopped,
+      onHangup: (task) => {
+        hangup = task
+      },
+    })
+    await until(() => hangup !== undefined)
+    const shown = (): Promise<string> => {
+      const socket = connect({ port, host: 'localhost', ca: authority.certificate })
+      return shownBy(socket).finally(() => socket.destroy())
+    }
+    const old = await shown()
+    await put('key.pem', next.key)
+    await put('chain.pem', next.chain)
+    hangup?.()
+    await until(async () => (await shown()) !== old)
+    stop()
+    expect(await serving).toMatchObject({ status: 0 })
   })
 })

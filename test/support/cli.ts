@@ -28,6 +28,7 @@ export async function cli(
     input?: string
     stopped?: Promise<void>
     onOut?: (text: string) => void
+    onHangup?: (task: () => void) => void
     streams?: Partial<Streams>
     isTerminal?: boolean
   } = {},
@@ -43,6 +44,7 @@ export async function cli(
     isTerminal: options.isTerminal ?? false,
     columns: () => 80,
     stopped: options.stopped ?? new Promise(() => {}),
+    onHangup: options.onHangup ?? (() => {}),
     readInput: async () => options.input ?? '',
     streams: { ...streamsOf(options.input ?? ''), ...options.streams },
     home: tmpdir(),
