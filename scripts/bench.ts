@@ -8,6 +8,7 @@ import { prepare } from './bench/fixture.ts'
 import { gateRows } from './bench/gate-row.ts'
 import type { Pace } from './bench/numbers.ts'
 import { polRow } from './bench/pol-row.ts'
+import { growthRows, hourRows } from './bench/storage-rows.ts'
 import { circumstances, markdown, type Row } from './bench/table.ts'
 import { wireRows } from './bench/wire-rows.ts'
 import { createWorld } from './bench/world.ts'
@@ -23,6 +24,7 @@ const rowNames = [
   'memory',
   'sensor',
   'wear',
+  'growth',
   'start',
   'size',
 ] as const
@@ -79,6 +81,14 @@ async function bench(): Promise<string> {
   if (wants('directory')) {
     say('directory')
     more.push(...(await directoryRows(fixture, pace)))
+  }
+  if (wants('wear')) {
+    say('an hour of readings')
+    more.push(...(await hourRows(world, quick)))
+  }
+  if (wants('growth')) {
+    say('growth')
+    more.push(...(await growthRows(world, quick)))
   }
   const rows = [...wire.rows, ...more, ...(await deviceRows(fixture, { ...pace, quick }, wants, say))]
   return json ? JSON.stringify({ ...where, rows, notes: wire.notes }, null, 2) : markdown(rows, wire.notes, where)

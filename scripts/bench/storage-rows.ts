@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { absoluteRow, count, type Row, ratioRow } from './table.ts'
+import type { World } from './world.ts'
+
+// Rows of the store alone: what an hour of readings writes, and what a million records cost.
+
+const run = promisify(execFile)
+
+/** Runs one of the scripts beside this one in a process of its own and gives what it prints behind a word. */
+async function said(script: string, args: readonly string[], word: string): Promise<string> {
+  const path = join(import.meta.dirname, script)
+  const { stdout } = await run(process.execPath, ['--import', 'tsx', path, ...args], { cwd: import.meta.dirname })
+  if (!stdout.startsWith(word)) throw new Error(`${script} said ${stdout.slice(0, 200)}`)
+  return stdout.slice(word.length).trim()
+}
+
+const bytes = (value: number): string => `${count(value)} bytes`
+
+/** Ten readings a second, in an hour of simulated time. */
+export async function hourRows(world: World, quick: boolean): Promise<Row[]> {
+  const seconds = quick ? 360 : 3_600
+  const hour = async (mode: string): Promise<number> =>
+    Number(await said('hour.ts', [mode, join(world.folder, `hour-${mode}`), String(seconds)], 'written'))
+  const what = (mode: string): string => `device writes for a 200-byte reading, 10 a second for an hour, ${mode}`
+  const group = await hour('group')
+  return [
+    absoluteRow(what('durability interval'), await hour('interval'), 1_500, bytes),
+    { ...absoluteRow(what('durability group'), group, group, bytes), budget: '-', verdict: '-' },
+    absoluteRow(what('notify ephemeral'), await hour('ephemeral'), 0, bytes),
+  ]
+}
+
+interface Measured {
+  readonly openMs: number
+  readonly lookups: number
+  readonly pageMs: number
+  readonly rss: number
+}
+
+/** A large store beside a small one. */
+export async function growthRows(world: World, quick: boolean): Promise<Row[]> {
+  const [few, many] = quick ? [1_000, 100_000] : [1_000, 1_000_000]
+  const measured = async (records: number): Promise<Measured> => {
+    const folder = join(world.folder, `growth-${records}`)
+    await said('growth.ts', ['fill', folder, String(records)], 'filled')
+    return JSON.parse(await said('growth.ts', ['measure', folder, String(records)], 'measured'))
+  }
+  const [small, large] = [await measured(few), await measured(many)]
+  const row = (
+    what: string,
+    member: keyof Measured,
+    options: { format: (value: number) => string; atLeast?: number; atMost?: number },
+  ): Row => {
+    const sides = { ours: large[member], beside: { limit: small[member], ratio: large[member] / small[member] } }
+    return ratioRow(`${count(many)} records: ${what}`, sides, { ...options, limit: `${count(few)} records` })
+  }
+  const ms = (value: number): string => `${value.toFixed(1)} ms`
+  return [
+    row('resident memory', 'rss', { format: (size) => `${size.toFixed(0)} MiB`, atMost: 1.15 }),
+    row('llookup', 'lookups', { format: (rate) => `${count(rate)}/s`, atLeast: 0.9 }),
+    { ...row('first page of scan', 'pageMs', { format: ms }), budget: '-', verdict: '-' },
+    { ...row('open', 'openMs', { format: ms }), budget: '-', verdict: '-' },
+  ]
+}
