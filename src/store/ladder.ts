@@ -180,7 +180,8 @@ async function mend(ladder: Ladder, path: string, cause: unknown): Promise<Climb
 
 /** Opens a database of which a log holds damage: LevelDB would drop good changes with the bad ones. */
 async function openSalvaged(ladder: Ladder, path: string, salvage: Salvage): Promise<Climbed> {
-  await setAside(ladder.directory, path)
+  // A disk that takes no copy is going to be read only.
+  await setAside(ladder.directory, path).catch(() => undefined)
   const { database } = await openOrMend(ladder, path)
   if (database.readOnly() === undefined) await replay(database, salvage, ladder.losses)
   return { database, forgetful: true }

@@ -144,11 +144,13 @@ export async function openOwn(options: OpenOptions): Promise<Opened> {
   const marker = await readMarker(directory)
   if (marker?.identity !== undefined) judge(marker.identity, options)
   const starts = await beginStart(options, marker !== undefined)
+  if (starts.isLogShort)
+    options.losses.step('its log is shorter than it was when it was closed: its latest changes are lost')
   const climbed = await climb({ ...options, provisioned: marker !== undefined, thorough: starts.early })
   try {
     await bringUp(climbed.database, options, marker)
     if (climbed.database.readOnly() === undefined) await starts.opened()
-    return { ...climbed, starts }
+    return { ...climbed, forgetful: climbed.forgetful || starts.isLogShort, starts }
   } catch (error) {
     await climbed.database.close()
     throw error

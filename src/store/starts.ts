@@ -1,3 +1,4 @@
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
@@ -24,6 +25,8 @@ export const delayAfter = (early: number): number =>
 export interface Starts {
   /** The run before this one did not end as it should. */
   readonly early: boolean
+  /** Whether the log of the database is shorter than when the run before this one ended as it should. */
+  readonly isLogShort: boolean
   /** The store is open, and this process holds its lock. */
   opened(): Promise<void>
   /** The run ends as it should. */
@@ -50,6 +53,26 @@ const isAlive = (pid: number | undefined): boolean => {
   }
 }
 
+/** What a database looks like when it was closed: bytes of its logs, inode of its MANIFEST. */
+interface LogMark {
+  readonly log: number
+  readonly manifest: number
+}
+
+async function logMark(directory: string): Promise<LogMark | undefined> {
+  const path = join(directory, 'level')
+  try {
+    let [log, manifest] = [0, 0]
+    for (const name of await readdir(path)) {
+      if (name.endsWith('.log')) log += (await stat(join(path, name))).size
+      if (name.startsWith('MANIFEST')) manifest = (await stat(join(path, name))).ino
+    }
+    return { log, manifest }
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * Waits when many starts before this one ended early.
  * @param provisioned false when the folder may belong to another program: nothing is noted before it has proved its own
@@ -63,13 +86,18 @@ export async function beginStart(
   const early = count(known?.['early']) ?? 0
   let noted = early + 1
   let pid: number | undefined = process.pid
+  let mark: LogMark | undefined
   let writing = Promise.resolve()
   const note = (): Promise<void> => {
     writing = writing
-      .then(() => writeDurably(path, { early: noted, ...(pid && { pid }) }))
+      .then(() => writeDurably(path, { early: noted, ...(pid && { pid }), ...mark }))
       .catch((cause: unknown) => log('warn', 'the start cannot be noted', { file: path, cause: reasonOf(cause) }))
     return writing
   }
+  const found = await logMark(directory)
+  // The list of tables is another file in a database that was restored or copied.
+  const isSame = found !== undefined && known?.['manifest'] === found.manifest
+  const isLogShort = isSame && (count(known?.['log']) ?? 0) > found.log
   // A start that another process is going to refuse by its lock is none.
   const first = provisioned && !isAlive(count(known?.['pid']))
   const wait = first ? delayAfter(early) : 0
@@ -80,7 +108,8 @@ export async function beginStart(
   if (first) await note()
   let cancel = () => {}
   return {
-    early: early > 0,
+    early: early > 0 || known?.['pid'] !== undefined,
+    isLogShort,
     async opened() {
       if (!first) await note()
       cancel = clock.after(steadyMs, () => {
@@ -92,6 +121,7 @@ export async function beginStart(
       cancel()
       noted = 0
       pid = undefined
+      mark = await logMark(directory)
       await note()
     },
   }

@@ -156,11 +156,23 @@ test('what cannot be put right in the log is named, and nothing else goes with i
   expect(await store.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(values.length)
 })
 
-test('a log that a power cut tore is no damage', async () => {
+async function torn(): Promise<string> {
   const directory = await provisioned()
   const [log = ''] = await filesLike(directory, /\.log$/)
   const { length } = await readFile(log)
   await truncate(log, length - 30)
+  return directory
+}
+
+test('a log that lost its end though the store was closed is said', async () => {
+  const store = await opened(await torn())
+  expect(store.health().report?.steps.join()).toContain('shorter than it was when it was closed')
+  expect(await store.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(values.length)
+})
+
+test('a log that a power cut tore is no damage', async () => {
+  const directory = await torn()
+  await writeFile(join(directory, 'starts.json'), JSON.stringify({ early: 1 }))
   const store = await opened(directory)
   expect(await readAll(store)).toEqual(values.map((value, number) => (number === 39 ? undefined : value)))
   expect(store.health()).toMatchObject({ state: 'sound' })
