@@ -29,13 +29,14 @@ interface Feature {
   readonly status?: unknown
 }
 
-/** Reads the reply to `info:brief`; whatever cannot be read lists nothing. */
-function listed(reply: string): readonly (Feature | null)[] {
+/** Reads the reply to `info:brief`: a refusal lists nothing; undefined for what cannot be read (page 07, section 12). */
+function listed(reply: string): readonly (Feature | null)[] | undefined {
+  if (reply.startsWith('error:')) return []
   try {
     const { features } = JSON.parse(replyData(reply)) as { features?: unknown }
     return Array.isArray(features) ? features : []
   } catch {
-    return []
+    return undefined
   }
 }
 
@@ -87,7 +88,10 @@ export function createPeerSession(link: Link, onAnswer: () => void = () => {}): 
     request,
     features() {
       known ??= request('info:brief').then((reply) => {
-        const all = listed(reply)
+        const read = listed(reply)
+        // It is asked again when it matters.
+        if (read === undefined) known = undefined
+        const all = read ?? []
         const features = { eAtn: lists(all, 'notify.eAtn'), eph: lists(all, 'notify.eph') }
         pipelines = features.eAtn
         return features

@@ -242,6 +242,28 @@ describe('sessions with other atServers', () => {
     expect(logged).toEqual([1, 60])
   })
 
+  it('ask what the peer can do once, and again where the answer could not be read', async () => {
+    const asked: string[] = []
+    let answer = 'data:{"version":'
+    const { peers } = world({
+      dial: async () => {
+        const [near, far] = pair()
+        far.write('@')
+        far.on('data', (chunk: Buffer) => {
+          asked.push(chunk.toString())
+          far.write(`${answer}\n@`)
+        })
+        return near
+      },
+    })
+    const session = await peers.anonymous('@bob')
+    expect(await session.features()).toEqual({ eAtn: false, eph: false })
+    answer = 'data:{"features":[{"name":"notify.eAtn","status":"GA"},{"name":"notify.eph","status":"Retired"}]}'
+    expect(await session.features()).toEqual({ eAtn: true, eph: false })
+    expect(await session.features()).toEqual({ eAtn: true, eph: false })
+    expect(asked).toEqual(['info:brief\n', 'info:brief\n'])
+  })
+
   it('end when the atServer stops, those that are being opened as well', async () => {
     let finishDial = (_stream: Duplex): void => {}
     const { peers } = world({
