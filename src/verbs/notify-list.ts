@@ -26,7 +26,12 @@ const range: Part<Range> = {
     }
     cursor.at = cursor.text.length
   },
-  write: ({ from, to, pattern }) => [from, to, pattern].map((part) => (part === undefined ? '' : `:${part}`)).join(''),
+  write({ from, to, pattern }) {
+    const days = [from, to].map((day) => (day === undefined ? '' : `:${day}`)).join('')
+    if (pattern === undefined) return days
+    // Behind a colon, a regex that begins like a day would be one.
+    return `${days}${/^\d{4}-/.test(pattern) ? ' ' : ':'}${pattern}`
+  },
 }
 
 const dayMs = 86_400_000

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { notifyList } from '../../src/verbs/notify-list.ts'
 import {
   asEnrolled,
   asOwner,
@@ -93,3 +94,10 @@ test('a list ends before it grows too large for its readers, and the rest is fou
   for (const id of ['a', 'b', 'c']) await client.ask(`notify:id:${id}:@alice:large.wavi@alice:${'x'.repeat(3_000_000)}`)
   expect(await idsOf('notify:list', client)).toEqual(['a'])
 })
+
+test.each([' 2026-01-31', ' 2026-01-31:x', ':2026-01-31 2026-02-01', ':2026-01-31:2026-02-01:x'])(
+  '%j is written as it is read',
+  (rest) => {
+    expect(notifyList.grammar.format(notifyList.grammar.parse(rest))).toBe(rest)
+  },
+)
