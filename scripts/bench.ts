@@ -6,6 +6,7 @@ import { deviceRows } from './bench/device-rows.ts'
 import { directoryRows } from './bench/directory-rows.ts'
 import { prepare } from './bench/fixture.ts'
 import { gateRows } from './bench/gate-row.ts'
+import { notifyRows } from './bench/notify-rows.ts'
 import type { Pace } from './bench/numbers.ts'
 import { polRow } from './bench/pol-row.ts'
 import { growthRows, hourRows } from './bench/storage-rows.ts'
@@ -21,6 +22,7 @@ const rowNames = [
   'pol',
   'gate',
   'directory',
+  'notify',
   'memory',
   'sensor',
   'wear',
@@ -81,6 +83,10 @@ async function bench(): Promise<string> {
   if (wants('directory')) {
     say('directory')
     more.push(...(await directoryRows(fixture, pace)))
+  }
+  if (wants('notify')) {
+    say('notify')
+    more.push(...(await notifyRows(fixture, pace)))
   }
   if (wants('wear')) {
     say('an hour of readings')

@@ -3,7 +3,7 @@ import { AtError } from '../core/errors.ts'
 import type { Notification, NotificationStatus } from '../core/notification.ts'
 import type { Outbox, Waiting } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
-import { fromOutboxKey, type NotificationState, notificationKey, notificationRef, outboxKey, tables } from './layout.ts'
+import { fromOutboxKey, notificationKey, notificationRef, outboxKey, tables } from './layout.ts'
 import { putNotification } from './notifications.ts'
 import { joinOutbox, leaveOutbox, waitingFor, waitingOf } from './outbox-index.ts'
 import type { Draft } from './writer.ts'
@@ -52,14 +52,9 @@ export function settle(draft: Draft, notification: Notification, status: Notific
 /** Reads of committed outboxes. */
 export function createOutbox(committed: Committed): Outbox {
   /** Undefined when the entry is one that a power cut has parted from its notification. */
-  function stateOf(key: string, ref: string | undefined): NotificationState | undefined {
-    const state = ref === undefined ? undefined : committed.tryGet(tables.notificationStates, ref)
-    return state?.outbox === key ? state : undefined
-  }
-
   function waiting(key: string, ref: string): Waiting | undefined {
-    const state = stateOf(key, ref)
-    if (state === undefined) return undefined
+    const state = committed.tryGet(tables.notificationStates, ref)
+    if (state?.outbox !== key) return undefined
     const body = committed.tryGet(tables.notifications, notificationKey(state.at, ref))
     if (body === undefined) return undefined
     return { place: fromOutboxKey(key).place, notification: { ...body, status: state.status } }
@@ -83,9 +78,7 @@ export function createOutbox(committed: Committed): Outbox {
       }
       return found
     },
-    waits(recipient, place) {
-      const key = outboxKey(recipient, place)
-      return stateOf(key, committed.tryGet(tables.outbox, key)) !== undefined
-    },
+    // Whoever ends a wait removes the entry, in the same change as everything else.
+    waits: (recipient, place) => committed.tryGet(tables.outbox, outboxKey(recipient, place)) !== undefined,
   }
 }
