@@ -27,6 +27,8 @@ export interface Starts {
   readonly early: boolean
   /** Whether the log of the database is shorter than when the run before this one ended as it should. */
   readonly isLogShort: boolean
+  /** Damage was met that only a start can put right: the next one looks through everything. */
+  distrust(): void
   /** The store is open, and this process holds its lock. */
   opened(): Promise<void>
   /** The run ends as it should. */
@@ -87,10 +89,11 @@ export async function beginStart(
   let noted = early + 1
   let pid: number | undefined = process.pid
   let mark: LogMark | undefined
+  let distrusted = false
   let writing = Promise.resolve()
   const note = (): Promise<void> => {
     writing = writing
-      .then(() => writeDurably(path, { early: noted, ...(pid && { pid }), ...mark }))
+      .then(() => writeDurably(path, { early: noted, ...(pid && { pid }), ...(distrusted && { distrusted }), ...mark }))
       .catch((cause: unknown) => log('warn', 'the start cannot be noted', { file: path, cause: reasonOf(cause) }))
     return writing
   }
@@ -108,8 +111,12 @@ export async function beginStart(
   if (first) await note()
   let cancel = () => {}
   return {
-    early: early > 0 || known?.['pid'] !== undefined,
+    early: early > 0 || known?.['pid'] !== undefined || known?.['distrusted'] === true,
     isLogShort,
+    distrust() {
+      distrusted = true
+      void note()
+    },
     async opened() {
       if (!first) await note()
       cancel = clock.after(steadyMs, () => {

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
 import { type Clock, elapsed } from '../core/clock.ts'
 import type { Room } from '../core/disk.ts'
@@ -11,6 +12,7 @@ import { createDiskBudget, roomOf } from './disk.ts'
 import { createEnrollments } from './enrollments.ts'
 import { createLosses } from './health.ts'
 import { createIntervalSync } from './interval.ts'
+import { databaseName } from './ladder.ts'
 import { formatVersion, tables } from './layout.ts'
 import { type Migration, migrations } from './migrations.ts'
 import { createNotifications } from './notifications.ts'
@@ -23,6 +25,7 @@ import { hasCode } from './refusal.ts'
 import { createScrub } from './scrub.ts'
 import { writeSnapshot } from './snapshot.ts'
 import { nextExpiry, sweep } from './sweep.ts'
+import { createPatrol } from './tables.ts'
 import { createTimeKeeper } from './time.ts'
 import { createTransaction } from './transaction.ts'
 import { createWriter } from './writer.ts'
@@ -163,6 +166,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     ],
     compact: () => database.compact(),
   })
+  const patrol = createPatrol(join(directory, databaseName))
   const scrub = createScrub({ database, committed, writer, losses })
   // What the ladder met is named before anybody asks for it.
   if (losses.report() !== undefined) await scrub.begin(limits.scrubAtOpenBytes)
@@ -191,7 +195,12 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     changes: () => changes,
     snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
     async scrub(bytes) {
-      const read = await scrub.step(bytes)
+      const harmed = await patrol(bytes / 2)
+      if (harmed !== undefined) {
+        losses.found({ what: 'table', key: harmed, cause: 'it is put right when the store opens next' })
+        starts.distrust()
+      }
+      const read = await scrub.step(bytes / 2)
       await quarantine.flush(writer)
       return read
     },

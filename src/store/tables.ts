@@ -48,3 +48,22 @@ export async function replaceTables(path: string, harmed: readonly HarmedTable[]
   }
   await syncFolder(path)
 }
+
+/**
+ * Looks through the tables of a database in use, round after round. They never change, but may go.
+ * @returns a function that may read so many bytes more, and names a table that is not as it was written
+ */
+export function createPatrol(path: string): (bytes: number) => Promise<string | undefined> {
+  let names: string[] = []
+  let credit = 0
+  return async (more) => {
+    credit += more
+    // A table is read whole, and paid for afterwards.
+    if (credit <= 0) return undefined
+    if (names.length === 0) names = (await readdir(path)).filter(isTableName)
+    const name = names.pop()
+    const bytes = name === undefined ? undefined : await readFile(join(path, name)).catch(() => undefined)
+    credit = Math.min(credit, more) - (bytes?.length ?? 0)
+    return bytes === undefined || checkTable(bytes).soundness === 'sound' ? undefined : name
+  }
+}
