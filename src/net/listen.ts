@@ -84,8 +84,6 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
     rejectUnauthorized: false,
     handshakeTimeout: options.handshakeMs,
     noDelay: true,
-    // Who has said all it will say still gets its answers; whoever takes a connection ends it.
-    allowHalfOpen: true,
   })
 
   server.on('connection', (socket: Socket) => {
@@ -110,6 +108,8 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
   server.on('secureConnection', (socket) => {
     unproven.delete(addressOf(socket))
     secured.add(socket)
+    // Who has said all it will say still gets its answers. Not before: who leaves during the handshake is gone.
+    socket.allowHalfOpen = true
     socket.once('close', () => secured.delete(socket))
     // Until the new owner listens for errors, a reset must not stop the process.
     socket.on('error', (error) => log('debug', 'connection failed', { reason: error.message }))

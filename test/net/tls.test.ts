@@ -327,6 +327,13 @@ describe('a listener', () => {
     expect(listener.connections()).toBe(0)
   })
 
+  it('does not wait for a client that leaves during the handshake', async () => {
+    const { listener } = await listen({ handshakeMs: 60_000 })
+    const distrusting = dialTls({ host: 'localhost', port: listener.port, clock: systemClock })
+    await expect(distrusting).rejects.toThrow('unknown authority')
+    await listener.close(60_000)
+  })
+
   it('waits for connections that end in time', async () => {
     const { listener, accepted } = await listen()
     const socket = await dial(listener.port)
