@@ -9,6 +9,7 @@ import { silent } from '../../src/core/log.ts'
 import { activate } from '../../src/provision/activation.ts'
 import { openStore } from '../../src/store/store.ts'
 import { median, sleep } from './numbers.ts'
+import { procNumber } from './table.ts'
 
 const atSign = '@many'
 const atOnce = 2_000
@@ -35,6 +36,9 @@ async function fill(directory: string, records: number): Promise<void> {
   }
   await store.close()
 }
+
+/** MiB of `/proc/self/status`. */
+const memory = (name: string): number => procNumber(process.pid, 'status', name) / 1_024
 
 async function open(directory: string) {
   const nobody = async () => {
@@ -80,10 +84,10 @@ async function measure(directory: string, records: number): Promise<Record<strin
     pageTimes.push(performance.now() - began)
   }
   await sleep(settleMs)
-  const rss = process.memoryUsage().rss / 1_048_576
+  const [rss, anon] = [memory('VmRSS'), memory('RssAnon')]
   await client.close()
   await server.close()
-  return { openMs, lookups: median(rates), pageMs: median(pageTimes), rss }
+  return { openMs, lookups: median(rates), pageMs: median(pageTimes), rss, anon }
 }
 
 const [task, folder = '', count = ''] = process.argv.slice(2)

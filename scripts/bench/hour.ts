@@ -38,7 +38,7 @@ async function start(folder: string) {
     throw new AtError('AT0004', 'there is no network')
   }
   const server = await createAtServer({
-    ...{ atSign, directory: folder, clock, log: silent, version: 'bench' },
+    ...{ atSign, directory: folder, clock, log: silent, version: 'bench', scrubPerDay: 0 },
     resolver: { resolve: nobody },
     dial: nobody,
   })

@@ -5,6 +5,7 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { type Database, openDatabase, repairDatabase } from './database.ts'
 import { type Losses, named } from './health.ts'
+import { isInUse } from './in-use.ts'
 import { flawOf } from './manifest.ts'
 import type { Soundness } from './mend.ts'
 import { openReadOnly, whyUnwritable } from './read-only.ts'
@@ -223,6 +224,10 @@ export async function climb(ladder: Ladder): Promise<Climbed> {
   }
   if (!ladder.provisioned && (await isForeign(path, files))) {
     throw refuse('foreign', ladder.directory, 'is not one of atedge; nothing was changed')
+  }
+  // Before anything is judged: what another process writes looks damaged at any moment, and a repair would destroy it.
+  if (files.includes('CURRENT') && (await isInUse(path))) {
+    throw refuse('locked', ladder.directory, 'is in use by another process')
   }
   const salvage = await inspectLogs(path, ladder.thorough).catch(() => undefined)
   return salvage === undefined ? openOrMend(ladder, path) : openSalvaged(ladder, path, salvage)

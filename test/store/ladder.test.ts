@@ -202,3 +202,18 @@ test('starts in a row that end early wait longer and longer, and one that lasts 
   await store.close()
   expect(await early()).toBe(0)
 })
+
+test('a store that is in use is refused before anything in it is judged, however damaged it looks meanwhile', async () => {
+  const directory = await temporary()
+  const store = await opened(directory)
+  await store.write((tx) => put(tx, 'a@alice', '1'))
+  const level = join(directory, 'level')
+  // A table that the other process is about to write.
+  await writeFile(join(level, '000777.ldb'), '')
+  await expect(opened(directory)).rejects.toMatchObject({ reason: 'locked' })
+  expect(await readdir(level)).toContain('000777.ldb')
+  await store.write((tx) => put(tx, 'b@alice', '1'))
+  await store.close()
+  const again = await opened(directory)
+  expect((await all(again.records.entries())).map(([key]) => key)).toEqual(['a@alice', 'b@alice'])
+})
