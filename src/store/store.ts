@@ -2,15 +2,16 @@ import { join } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
 import { type Clock, elapsed } from '../core/clock.ts'
 import type { Room } from '../core/disk.ts'
+import type { StoreHealth } from '../core/health.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, silent } from '../core/log.ts'
 import type { Durability, Store } from '../core/storage.ts'
 import { closeGap, createCommits, releaseReserved } from './commits.ts'
 import { createCommitted } from './committed.ts'
-import type { Operation } from './database.ts'
+import type { Database, Operation } from './database.ts'
 import { createDiskBudget, roomOf } from './disk.ts'
 import { createEnrollments } from './enrollments.ts'
-import { createLosses } from './health.ts'
+import { createLosses, type Losses } from './health.ts'
 import { createIntervalSync } from './interval.ts'
 import { databaseName } from './ladder.ts'
 import { formatVersion, tables } from './layout.ts'
@@ -18,12 +19,13 @@ import { type Migration, migrations } from './migrations.ts'
 import { createNotifications } from './notifications.ts'
 import { openOwn } from './open.ts'
 import { createOutbox } from './outbox.ts'
-import { openQuarantine } from './quarantine.ts'
+import { openQuarantine, type Quarantine } from './quarantine.ts'
 import { dropCopies, dropSettled } from './reclaim.ts'
 import { createRecords } from './records.ts'
 import { hasCode } from './refusal.ts'
-import { createScrub } from './scrub.ts'
+import { createScrub, type Scrub } from './scrub.ts'
 import { writeSnapshot } from './snapshot.ts'
+import type { Starts } from './starts.ts'
 import { nextExpiry, sweep } from './sweep.ts'
 import { createPatrol } from './tables.ts'
 import { createTimeKeeper } from './time.ts'
@@ -80,6 +82,29 @@ function createRecovery(reopen: () => Promise<void>, clock: Clock): () => Promis
       failure = { at, cause }
       throw cause
     }
+  }
+}
+
+/** @returns a function that looks through tables in use and has the next start put right what it finds */
+function tableWatch(path: string, losses: Losses, starts: Starts): (bytes: number) => Promise<void> {
+  const patrol = createPatrol(path)
+  return async (bytes) => {
+    const harmed = await patrol(bytes)
+    if (harmed === undefined) return
+    losses.found({ what: 'table', key: harmed, cause: 'it is put right when the store opens next' })
+    starts.distrust()
+  }
+}
+
+function healthOf(database: Database, losses: Losses, quarantine: Quarantine, scrub: Scrub): StoreHealth {
+  const [readOnly, report] = [database.readOnly(), losses.report()]
+  return {
+    state: losses.state(),
+    ...(readOnly === undefined ? {} : { readOnly }),
+    ...(report === undefined ? {} : { report }),
+    healed: losses.healings(),
+    quarantined: quarantine.count(),
+    scrub: scrub.progress(),
   }
 }
 
@@ -166,7 +191,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     ],
     compact: () => database.compact(),
   })
-  const patrol = createPatrol(join(directory, databaseName))
+  const lookThroughTables = tableWatch(join(directory, databaseName), losses, starts)
   const scrub = createScrub({ database, committed, writer, losses })
   // What the ladder met is named before anybody asks for it.
   if (losses.report() !== undefined) await scrub.begin(limits.scrubAtOpenBytes)
@@ -195,26 +220,12 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     changes: () => changes,
     snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
     async scrub(bytes) {
-      const harmed = await patrol(bytes / 2)
-      if (harmed !== undefined) {
-        losses.found({ what: 'table', key: harmed, cause: 'it is put right when the store opens next' })
-        starts.distrust()
-      }
+      await lookThroughTables(bytes / 2)
       const read = await scrub.step(bytes / 2)
       await quarantine.flush(writer)
       return read
     },
-    health() {
-      const [readOnly, report] = [database.readOnly(), losses.report()]
-      return {
-        state: losses.state(),
-        ...(readOnly === undefined ? {} : { readOnly }),
-        ...(report === undefined ? {} : { report }),
-        healed: losses.healings(),
-        quarantined: quarantine.count(),
-        scrub: scrub.progress(),
-      }
-    },
+    health: () => healthOf(database, losses, quarantine, scrub),
     async close() {
       const last = Promise.allSettled([scrub.note(), quarantine.flush(writer)])
       await writer.close()
