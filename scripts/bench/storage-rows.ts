@@ -28,7 +28,8 @@ export async function hourRows(world: World, quick: boolean): Promise<Row[]> {
   return [
     absoluteRow(what('durability interval'), await hour('interval'), 1_500, bytes),
     { ...absoluteRow(what('durability group'), group, group, bytes), budget: '-', verdict: '-' },
-    absoluteRow(what('notify ephemeral'), await hour('ephemeral'), 0, bytes),
+    // Four pages in an hour are of the attempts to reach the recipient, who is away: whole bytes of a reading are shown.
+    absoluteRow(what('notify ephemeral'), Math.round(await hour('ephemeral')), 0, bytes),
   ]
 }
 
