@@ -72,6 +72,8 @@ export interface AtServerOptions {
   readonly serverCertificate?: Ports['serverCertificate']
   /** How many connections there may be; `limits.ts` where it says nothing. */
   readonly places?: Partial<PlaceLimits>
+  /** Notifications that may wait for one recipient; that of `limits` unless told. */
+  readonly outboxPerPeer?: number
   /** Numbers from 0 up to 1 that spread attempts and rounds, so that devices do not act together; injected by tests. */
   readonly random?: () => number
 }
@@ -167,10 +169,15 @@ const usualQuota: Ports['peerQuota'] = {
  */
 export async function createAtServer(options: AtServerOptions, seams: StoreSeams = {}): Promise<AtServer> {
   const { atSign, directory, clock, log } = options
-  const { durability = 'group', intervalMs = limits.syncIntervalMs, maxBytes } = options
+  const {
+    durability = 'group',
+    intervalMs = limits.syncIntervalMs,
+    outboxPerPeer = limits.outboxPerPeer,
+    maxBytes,
+  } = options
   const room = maxBytes === undefined ? {} : { maxBytes }
   const store = await openStore(
-    { directory, snapshots: options.snapshots, atSign, clock, log, durability, intervalMs, ...room },
+    { directory, snapshots: options.snapshots, atSign, clock, log, durability, intervalMs, outboxPerPeer, ...room },
     seams,
   )
   try {

@@ -44,6 +44,9 @@ export type ErrorCode = keyof typeof catalogue
 /** True when `text` is a code of the catalogue. */
 export const isErrorCode = (text: string): text is ErrorCode => Object.hasOwn(catalogue, text)
 
+/** Every code of the catalogue. */
+export const errorCodes: readonly ErrorCode[] = Object.keys(catalogue).filter(isErrorCode)
+
 /** How the code and the detail are joined: `code-text` (or JSON on request), or `code:text` for APKAM states. */
 export type ErrorShape = 'plain' | 'colon'
 

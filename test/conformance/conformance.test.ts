@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { startWorld } from './network-world.ts'
+import type { Scene } from './parser.ts'
 import { missingFor, playScene, type World } from './runner.ts'
 import { readTranscripts } from './transcripts.ts'
 
@@ -10,13 +11,24 @@ beforeAll(async () => {
   world = await startWorld()
 })
 
+/** Made for the first scene that asks for it; each fills other room. */
+let small: Promise<World> | undefined
+
+async function stageOf({ stage }: Scene): Promise<World> {
+  if (stage === 'small') {
+    small ??= startWorld('small')
+    return small
+  }
+  return stage === 'fresh' ? startWorld() : world
+}
+
 const scenes = await readTranscripts()
 
 for (const file of new Set(scenes.map((scene) => scene.file))) {
   describe(file, () => {
     for (const scene of scenes.filter((candidate) => candidate.file === file)) {
       test(scene.title, async () => {
-        const stage = scene.stage === 'fresh' ? await startWorld() : world
+        const stage = await stageOf(scene)
         expect(missingFor(scene, stage)).toEqual([])
         await playScene(scene, stage)
       })

@@ -24,8 +24,13 @@ const features = JSON.stringify([
 const modern: Answer = (line, { usual }) =>
   line === 'info:brief' ? `data:{"version":"3.17.0","uptimeAsMillis":1,"features":${features}}\n@alice@` : usual()
 
-/** @slow's atServer never answers one lookup, @mallory's answers a handshake with nonsense. */
+/** @slow's atServer never answers one lookup, @rude's hangs up on it, @mallory's answers a handshake with nonsense. */
 const slow: Answer = (line, { usual }) => (line.startsWith('lookup:all:phone') ? undefined : usual())
+const rude: Answer = (line, { usual, end }) => {
+  if (!line.startsWith('lookup:all:phone')) return usual()
+  end()
+  return undefined
+}
 const nonsense: Answer = (line, { usual }) => (line.startsWith('from:') ? 'data:nonsense\n@' : usual())
 
 /** P-256 keys in the form of `pkam` (page 02, section 4). */
@@ -91,12 +96,20 @@ function arrivals({ lines }: ScriptedPeer, namespace: string): Wire {
   }
 }
 
+/** So little room that a scene can fill it. Bytes of what peers send are no matter here. */
+const littleRoom = {
+  places: { total: 4 },
+  outboxPerPeer: 2,
+  peerQuota: { notifications: { count: 2, bytes: 1_000_000 }, copies: { count: 1, bytes: 1_000_000 } },
+}
+
 /**
  * Two of our atServers, @alice's and @bob's, scripted ones such as @carol's and @dave's, and a directory, all over TLS on
  * free ports. Time is held in hand.
+ * @param room `small` for atServers with four places, two notifications waiting for a recipient, two of a sender and one copy
  */
-export async function startWorld(): Promise<World> {
-  const network = await startTestNetwork(['@alice', '@bob'])
+export async function startWorld(room: 'usual' | 'small' = 'usual'): Promise<World> {
+  const network = await startTestNetwork(['@alice', '@bob'], room === 'small' ? littleRoom : {})
   const [keys, other] = await Promise.all([generateRsaPair(), generateRsaPair()])
   const ecc = eccPair()
   const alice = network.member('@alice')
@@ -109,6 +122,7 @@ export async function startWorld(): Promise<World> {
   const carol = await network.script('@carol', modern)
   const dave = await network.script('@dave')
   const late = await network.script('@slow', slow)
+  await network.script('@rude', rude)
   await network.script('@mallory', nonsense)
   network.table.set('@gone', `localhost:${await freePort()}`)
   const secret = (await alice.server.cramSecret()) ?? ''
@@ -155,6 +169,7 @@ export async function startWorld(): Promise<World> {
       ['carol', '@carol'],
       ['gone', '@gone'],
       ['mallory', '@mallory'],
+      ['rude', '@rude'],
       ...['wavi', 'denied', 'pending', 'revoked', 'over'].map((id) => [id, id] as const),
     ]),
     makers: new Map([

@@ -16,6 +16,9 @@ describe('a transcript', () => {
       'alice: no prompt',
       'alice: closes',
       'wait 50 ms',
+      'alice>part noo',
+      'alice: shows statistics',
+      'alice: leaves',
     )
     expect(others).toEqual([])
     expect(scene).toMatchObject({ file: 'a.transcript', line: 2, title: 'page 03, 4: update', stage: 'any' })
@@ -27,6 +30,9 @@ describe('a transcript', () => {
       ['prompt', 8],
       ['closes', 9],
       ['wait', 10],
+      ['send', 11],
+      ['statistics', 12],
+      ['leaves', 13],
     ])
   })
 
@@ -36,10 +42,11 @@ describe('a transcript', () => {
     expect(exchangesOf(scenes)).toBe(2)
   })
 
-  test('may ask for an atServer that nothing was written to, or one of its own', () => {
-    expect(parse('## page 03, 7: x [fresh]', '## page 03, 7: y [own]')).toMatchObject([
+  test('may ask for an atServer that nothing was written to, one of its own, or one with little room', () => {
+    expect(parse('## page 03, 7: x [fresh]', '## page 03, 7: y [own]', '## page 03, 7: z [small]')).toMatchObject([
       { title: 'page 03, 7: x', stage: 'fresh' },
       { title: 'page 03, 7: y', stage: 'own' },
+      { title: 'page 03, 7: z', stage: 'small' },
     ])
   })
 })

@@ -5,7 +5,14 @@ export type Comparison = 'bytes' | 'json' | 'has'
 
 /** One line of a transcript that does something. `line` counts from 1. */
 export type Step =
-  | { readonly kind: 'send'; readonly line: number; readonly who: string; readonly text: readonly Piece[] }
+  | {
+      readonly kind: 'send'
+      readonly line: number
+      readonly who: string
+      readonly text: readonly Piece[]
+      /** Without a line feed behind it. */
+      readonly part: boolean
+    }
   | {
       readonly kind: 'expect'
       readonly line: number
@@ -17,7 +24,8 @@ export type Step =
     }
   /** The prompt behind the next replies; undefined when none is written. */
   | { readonly kind: 'prompt'; readonly line: number; readonly who: string; readonly prompt: string | undefined }
-  | { readonly kind: 'closes'; readonly line: number; readonly who: string }
+  /** The atServer ends the connection; the client says no more; statistics are not passed over any more. */
+  | { readonly kind: 'closes' | 'leaves' | 'statistics'; readonly line: number; readonly who: string }
   | { readonly kind: 'wait'; readonly line: number; readonly ms: number }
 
 /** Exchanges that stand for themselves: connections and remembered values end with it. */
@@ -26,8 +34,11 @@ export interface Scene {
   readonly line: number
   /** Page and section that it proves, and what. */
   readonly title: string
-  /** `fresh`: it counts on an atServer that nothing was written to. `own`: it touches what an owner may need. */
-  readonly stage: 'any' | 'own' | 'fresh'
+  /**
+   * `fresh`: it counts on an atServer that nothing was written to. `own`: it touches what an owner may need. `small`: on
+   * one with little room.
+   */
+  readonly stage: 'any' | 'own' | 'fresh' | 'small'
   readonly steps: readonly Step[]
 }
 
@@ -39,25 +50,28 @@ export class TranscriptError extends Error {
   }
 }
 
-const heading = /^## (page 0\d, \d[^:]*: \S.*?)(?: \[(fresh|own)\])?$/
-const exchange = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?)(>|<(?:json|has)?)(?: (.*))?$/
-const state = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?): (?:(closes)|no (prompt)|prompt (@\S*))$/
+const heading = /^## (page 0\d, \d[^:]*: \S.*?)(?: \[(fresh|own|small)\])?$/
+const exchange = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?)(>(?:part)?|<(?:json|has)?)(?: (.*))?$/
+const state = /^([a-z][a-z0-9]*(?:-[a-z0-9]+)?): (?:(closes|leaves|shows statistics)|no (prompt)|prompt (@\S*))$/
 const waiting = /^wait (\d{1,9}) ms$/
+
+const events = { closes: 'closes', leaves: 'leaves', 'shows statistics': 'statistics' } as const
+const isEvent = (word: string): word is keyof typeof events => Object.hasOwn(events, word)
 
 const comparisons: Readonly<Record<string, Comparison>> = { '<': 'bytes', '<json': 'json', '<has': 'has' }
 
 function readStep(text: string, line: number): Step | undefined {
   const wait = waiting.exec(text)
   if (wait !== null) return { kind: 'wait', line, ms: Number(wait[1]) }
-  const [, whose, closes, silent, prompt] = state.exec(text) ?? []
+  const [, whose, event, silent, prompt] = state.exec(text) ?? []
   if (whose !== undefined) {
-    if (closes !== undefined) return { kind: 'closes', line, who: whose }
+    if (event !== undefined && isEvent(event)) return { kind: events[event], line, who: whose }
     return { kind: 'prompt', line, who: whose, prompt: silent === undefined ? prompt : undefined }
   }
   const [, who, sign, source = ''] = exchange.exec(text) ?? []
   if (who === undefined || sign === undefined) return undefined
   const compare = comparisons[sign]
-  if (compare === undefined) return { kind: 'send', line, who, text: readTemplate(source) }
+  if (compare === undefined) return { kind: 'send', line, who, text: readTemplate(source), part: sign === '>part' }
   return { kind: 'expect', line, who, compare, text: readTemplate(source), source }
 }
 

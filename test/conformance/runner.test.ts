@@ -10,8 +10,11 @@ function worldOf(answer: (line: string) => string | undefined, patienceMs = 2_00
     kinds: new Set(['alice']),
     async open() {
       const [near, far] = duplexPair()
+      let unread = ''
       far.on('data', (chunk: Buffer) => {
-        for (const line of String(chunk).split('\n').slice(0, -1)) {
+        const lines = (unread + String(chunk)).split('\n')
+        unread = lines.pop() ?? ''
+        for (const line of lines) {
           const bytes = answer(line)
           if (bytes === undefined) far.end()
           else if (bytes !== '') far.write(bytes)
@@ -53,7 +56,9 @@ describe('a scene passes when every reply is the expected one', () => {
     ['as JSON in any order', ['alice> {"a":1,"b":[2]}', 'alice<json data:{"b":[{number}],"a":1}']],
     ['as JSON with other members', ['alice> {"a":{"x":1,"y":2},"b":2}', 'alice<has data:{"a":{"y":2}}']],
     ['in pipelined order', ['alice> 1{LF}2', 'alice< data:1', 'alice< data:2']],
-    ['with an expected end', ['alice> bye', 'alice< data:bye']],
+    ['in pieces', ['alice>part he', 'alice> llo', 'alice< data:hello']],
+    ['byte by byte', ['alice> gr{0xC3}{0xBC}n', 'alice< data:grün']],
+    ['up to an end that it makes itself', ['alice> bye', 'alice< data:bye', 'alice: leaves', 'alice: closes']],
   ])('%s', async (_, lines) => {
     await play(echo, ...lines)
   })
@@ -106,6 +111,8 @@ describe('a world', () => {
     await play(chatty, 'alice> a', 'alice< data:a')
     const lines = ['alice: no prompt', 'alice> a', 'alice<has notification: {"key":"statsNotification.@alice"}']
     await expect(play(chatty, ...lines)).rejects.toThrow('nothing more on alice')
+    const all = ['alice: shows statistics', 'alice> a', 'alice< data:a']
+    await expect(play(chatty, ...all)).rejects.toThrow('got      notification: {"id":"-1"')
   })
 
   test('says what it lacks for a scene', () => {

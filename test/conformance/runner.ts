@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Client } from '../support/client.ts'
 import { kindOf, needsOf, type Scene, type Step } from './parser.ts'
-import { fill, type Memory, matches, matchesJson } from './template.ts'
+import { fillBytes, type Memory, matches, matchesJson } from './template.ts'
 
 /** One connection of a scene, greeted and logged in as its kind says. */
 export interface Wire extends Pick<Client, 'write' | 'take' | 'closed' | 'leave'> {
@@ -44,6 +44,8 @@ interface Player {
   readonly wires: Map<string, Promise<Wire>>
   /** Prompts that a transcript has told. */
   readonly prompts: Map<string, string | undefined>
+  /** Connections whose statistics count like any other line. */
+  readonly statistics: Set<string>
 }
 
 const shown = (text: string): string => JSON.stringify(text)
@@ -86,7 +88,8 @@ type Expectation = Extract<Step, { kind: 'expect' }>
 async function nextLine(step: Expectation, wire: Wire, player: Player): Promise<string> {
   for (;;) {
     const line = await patiently(wire.take(/^[^\n]*\n/), player)
-    if (!line.startsWith(stats) || step.source.includes('statsNotification')) return line.slice(0, -1)
+    const wanted = step.source.includes('statsNotification') || player.statistics.has(step.who)
+    if (wanted || !line.startsWith(stats)) return line.slice(0, -1)
   }
 }
 
@@ -111,7 +114,7 @@ async function expectReply(step: Expectation, player: Player): Promise<void> {
   if (behind !== prompt) throw mismatch(`the prompt ${prompt} behind ${shown(got)}`, behind)
 }
 
-async function expectEnd(step: Step & { kind: 'closes' }, player: Player): Promise<void> {
+async function expectEnd(step: Step & { who: string }, player: Player): Promise<void> {
   const wire = await wireOf(step.who, player)
   const rest = await patiently(wire.closed, player).catch((error: unknown) => {
     throw new Mismatch(player.scene, step.line, 'the end of the connection', reasonOf(error))
@@ -119,12 +122,20 @@ async function expectEnd(step: Step & { kind: 'closes' }, player: Player): Promi
   if (rest !== '') throw new Mismatch(player.scene, step.line, 'the end of the connection', shown(rest))
 }
 
+async function send(step: Step & { kind: 'send' }, player: Player): Promise<void> {
+  const bytes = fillBytes(step.text, player.memory)
+  const wire = await wireOf(step.who, player)
+  wire.write(step.part ? bytes : Buffer.concat([bytes, Buffer.from('\n')]))
+}
+
 async function play(step: Step, player: Player): Promise<void> {
-  if (step.kind === 'send') (await wireOf(step.who, player)).write(`${fill(step.text, player.memory)}\n`)
+  if (step.kind === 'send') await send(step, player)
   else if (step.kind === 'expect') await expectReply(step, player)
   else if (step.kind === 'prompt') player.prompts.set(step.who, step.prompt)
   else if (step.kind === 'closes') await expectEnd(step, player)
-  else await player.world.wait(step.ms)
+  else if (step.kind === 'leaves') (await wireOf(step.who, player)).leave()
+  else if (step.kind === 'statistics') player.statistics.add(step.who)
+  else if (step.kind === 'wait') await player.world.wait(step.ms)
 }
 
 /** What came without being expected, once everybody has said goodbye. */
@@ -134,7 +145,8 @@ async function leftovers(player: Player): Promise<void> {
     const wire = await opened
     wire.leave()
     if (ended.has(who)) continue
-    const rest = (await patiently(wire.closed, player)).replaceAll(/notification: \{"id":"-1"[^\n]*\n/g, '')
+    const came = await patiently(wire.closed, player)
+    const rest = player.statistics.has(who) ? came : came.replaceAll(/notification: \{"id":"-1"[^\n]*\n/g, '')
     const last = player.scene.steps.at(-1)?.line ?? player.scene.line
     if (rest !== '') throw new Mismatch(player.scene, last, `nothing more on ${who}`, shown(rest))
   }
@@ -184,7 +196,10 @@ export function missingFor(scene: Scene, world: World): string[] {
 export async function playScene(scene: Scene, world: World): Promise<void> {
   const namespace = newNamespace()
   const memory = createMemory(world, namespace)
-  const player: Player = { scene, world, namespace, memory, wires: new Map(), prompts: new Map() }
+  const player: Player = {
+    ...{ scene, world, namespace, memory },
+    ...{ wires: new Map(), prompts: new Map(), statistics: new Set() },
+  }
   try {
     for (const step of scene.steps) {
       try {

@@ -27,6 +27,8 @@ const characters: Readonly<Record<string, string>> = {
 /** One piece of a text with placeholders. */
 export type Piece =
   | { readonly kind: 'literal'; readonly text: string }
+  /** A byte that need not be UTF-8. */
+  | { readonly kind: 'byte'; readonly byte: number }
   /** Matches a type; remembered under a name when it has one. */
   | { readonly kind: 'slot'; readonly type: SlotType; readonly name: string | undefined }
   /** What was remembered under a name, or what the world calls so; numbers may be added to. */
@@ -35,12 +37,13 @@ export type Piece =
   | { readonly kind: 'made'; readonly how: string; readonly of: string }
 
 const placeholder =
-  /\{(?:(?<type>[A-Za-z][A-Za-z0-9]*)(?::(?<name>[A-Za-z]\w*))?(?<plus>[+-]\d+)?|(?<char>[^{}\s])\*(?<count>\d{1,5}))\}/gu
+  /\{(?:(?<type>[A-Za-z][A-Za-z0-9]*)(?::(?<name>[A-Za-z]\w*))?(?<plus>[+-]\d+)?|0x(?<hex>[0-9A-F]{2})|(?<char>[^{}\s])\*(?<count>\d{1,8}))\}/gu
 
 const isSlotType = (word: string): word is SlotType => Object.hasOwn(slotTypes, word)
 
 function pieceOf(groups: Record<string, string | undefined>): Piece {
-  const { type = '', name, plus, char, count } = groups
+  const { type = '', name, plus, hex, char, count } = groups
+  if (hex !== undefined) return { kind: 'byte', byte: Number.parseInt(hex, 16) }
   if (char !== undefined) return { kind: 'literal', text: char.repeat(Number(count)) }
   if (Object.hasOwn(characters, type)) return { kind: 'literal', text: characters[type] ?? '' }
   if (isSlotType(type) && plus === undefined) return { kind: 'slot', type, name }
@@ -80,13 +83,20 @@ function recall(name: string, plus: number, memory: Memory): string {
   return plus === 0 ? known : String(Number(known) + plus)
 }
 
-/** A text to be sent. @throws Error for a slot, which only an expectation may have */
+/** Bytes to be sent. @throws Error for a slot, which only an expectation may have */
+export const fillBytes = (pieces: readonly Piece[], memory: Memory): Buffer =>
+  Buffer.concat(
+    pieces.map((piece) => (piece.kind === 'byte' ? Buffer.of(piece.byte) : Buffer.from(fill([piece], memory)))),
+  )
+
+/** A text to be sent. @throws Error for a slot, which only an expectation may have, and for a byte */
 export function fill(pieces: readonly Piece[], memory: Memory): string {
   return pieces
     .map((piece) => {
       if (piece.kind === 'literal') return piece.text
       if (piece.kind === 'value') return recall(piece.name, piece.plus, memory)
       if (piece.kind === 'slot') throw new Error(`{${piece.type}} cannot be sent`)
+      if (piece.kind === 'byte') throw new Error('a byte can only be sent')
       return memory.make(piece.how, recall(piece.of, 0, memory))
     })
     .join('')
