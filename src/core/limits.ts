@@ -35,7 +35,7 @@ export const limits = {
   /** Memory for lookups that were parsed before, in bytes: some hundred of them. */
   parsedLineBytes: 1_048_576,
   /** Writes of one connection that wait for their commit at the same time, and share a flash write. */
-  overlappingCommands: 32,
+  overlappingCommands: 128,
   /** Most bytes of one TLS record: LF and prompt must leave in the same one (page 01, section 4). */
   tlsRecordBytes: 16_384,
   /** Bytes waiting to be sent to one client; reading stops there. */
