@@ -118,7 +118,7 @@ describe('one notification for 202 atSigns', () => {
     })
     for (const atSign of [...good, ...back]) expect(received(atSign), atSign).toHaveLength(1)
     for (const monitor of monitors) expect(await monitor.values(1)).toEqual(['fire'])
-  })
+  }, 90_000)
 })
 
 describe('copies that three atServers keep of each other', () => {
