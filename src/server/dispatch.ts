@@ -144,8 +144,8 @@ function announcing(ports: Ports, staging: Gatekeeping['staging']): Ports {
   })
   return {
     ...ports,
-    write(change) {
-      const written = ports.write(change)
+    write(change, options) {
+      const written = ports.write(change, options)
       announce()
       return written
     },

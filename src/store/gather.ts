@@ -6,14 +6,16 @@ export interface Gather {
   waits(changes: number): boolean
 }
 
+/** Flash that writes faster is best kept busy: while it writes for some, the others are served. */
+const slowMs = 4
 /** Part of the time of a flash write that is spent on saving one. */
 const share = 0.25
 /** Milliseconds that a change waits at most for others. */
 const longest = 1
 
 /**
- * Whoever was answered together comes back together, but not in one turn: without a short wait the first to arrive take
- * a flash write for themselves, and all others wait for two. Whoever comes alone never waits.
+ * Whoever was answered together comes back together, but not in one turn: on slow flash, without a short wait, the first
+ * to arrive take a write for themselves, and all others wait for two. Whoever comes alone never waits.
  * @param now milliseconds of a clock that only goes forward
  */
 export function createGather(now: () => number = () => performance.now()): Gather {
@@ -22,7 +24,7 @@ export function createGather(now: () => number = () => performance.now()): Gathe
   return {
     wrote(changes, ms) {
       expected = changes
-      until = now() + Math.min(longest, share * ms)
+      until = ms < slowMs ? 0 : now() + Math.min(longest, share * ms)
     },
     waits: (changes) => changes < expected && now() < until,
   }

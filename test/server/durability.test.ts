@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { connectAtClient } from '../../src/client/client.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { activate } from '../../src/provision/activation.ts'
-import { startServer } from '../support/server.ts'
+import { asPeer, connectServers, startServer } from '../support/server.ts'
 
 test('a client inside the process chooses for each change when it is acknowledged', async () => {
   const syncs: boolean[] = []
@@ -28,4 +28,23 @@ test('a client inside the process chooses for each change when it is acknowledge
   expect(syncs).toEqual([false, true, true])
   expect((await client.get('a.sensors'))?.value).toBe('1')
   await client.close()
+})
+
+test('what a peer sends is on flash before it is told so, whatever this server risks with its own readings', async () => {
+  const syncs: boolean[] = []
+  const alice = await startServer({
+    durability: 'interval',
+    seams: {
+      async aroundBatch(write, _operations, sync) {
+        await write()
+        syncs.push(sync)
+      },
+    },
+  })
+  const bob = await startServer({ atSign: '@bob' })
+  connectServers(alice, bob)
+  const peer = await asPeer(alice, bob)
+  syncs.length = 0
+  expect(await peer.ask('notify:isEncrypted:false:@alice:door.sensors@bob:open')).toBe('data:success\n@bob@')
+  expect(syncs).toEqual([true])
 })

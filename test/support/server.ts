@@ -37,7 +37,8 @@ export interface TestServer {
   readonly faults: string[]
 }
 
-export interface TestServerOptions extends Partial<Pick<AtServerOptions, 'places' | 'federation' | 'peerQuota'>> {
+export interface TestServerOptions
+  extends Partial<Pick<AtServerOptions, 'places' | 'federation' | 'peerQuota' | 'durability'>> {
   readonly atSign?: AtSign
   readonly clock?: ManualClock
   readonly seams?: StoreSeams
