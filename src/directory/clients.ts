@@ -12,7 +12,10 @@ export interface ClientShare {
 export interface Clients {
   /** @returns undefined when the client has as many connections as it may */
   admit(remoteAddress: string): ClientShare | undefined
-  /** As `ClientShare.take`, for a client that has a connection. */
+  /**
+   * As `ClientShare.take`, for a client that has a connection and is refused rather than answered later: what it may not
+   * ask yet costs nothing, else one that keeps asking would never be answered again.
+   */
   take(remoteAddress: string, lookups: number): number
 }
 
@@ -37,7 +40,7 @@ function clientOf(remoteAddress: string): string {
 }
 
 /**
- * Counts connections and lookups of each client. Who asks faster than allowed is answered later, never refused.
+ * Counts connections and lookups of each client. Who asks faster than allowed is answered later, by HTTP refused.
  * @param options `perSecond` lookups of one client, as many of which may come at once
  */
 export function createClients(options: { clock: Clock; connections: number; perSecond: number }): Clients {
@@ -69,7 +72,10 @@ export function createClients(options: { clock: Clock; connections: number; perS
   return {
     take(remoteAddress, lookups) {
       const account = accounts.get(clientOf(remoteAddress))
-      return account === undefined ? 0 : takeFrom(account, lookups)
+      if (account === undefined) return 0
+      const ms = takeFrom(account, lookups)
+      if (ms > 0) account.allowance += lookups
+      return ms
     },
     admit(remoteAddress) {
       const name = clientOf(remoteAddress)

@@ -50,6 +50,18 @@ describe('a client of the directory', () => {
     expect(clients.take('192.0.2.9', 1)).toBe(0)
   })
 
+  it('is refused by HTTP only what is too much, however long it keeps asking too fast', () => {
+    const { clock, clients } = world()
+    clients.admit('192.0.2.1')
+    let answered = 0
+    for (let request = 0; request < 200; request++) {
+      if (clients.take('192.0.2.1', 1) === 0) answered++
+      clock.advance(50)
+    }
+    expect(answered).toBeGreaterThanOrEqual(100)
+    expect(answered).toBeLessThanOrEqual(110)
+  })
+
   it('does not escape by hanging up', () => {
     const { clock, clients } = world()
     const first = clients.admit('192.0.2.1')
