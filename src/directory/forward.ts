@@ -1,6 +1,5 @@
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
-import { AtError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { endpointText } from './endpoint.ts'
 import { type Dial, resolverFor } from './locate.ts'
@@ -29,7 +28,6 @@ const restMs = 5_000
  */
 export function createForward(options: { addresses: readonly string[]; dial: Dial; clock: Clock; log: Log }): Forward {
   const { addresses, dial, clock, log } = options
-  const resolver = resolverFor(addresses, { clock, dial, cacheMs, negativeMs, deadlineMs, restMs, pauses: [] })
   let awaySince: number | undefined
 
   const back = (): void => {
@@ -43,15 +41,16 @@ export function createForward(options: { addresses: readonly string[]; dial: Dia
     awaySince ??= clock.now()
   }
 
+  const onOutcome = (failure: unknown): void => (failure === undefined ? back() : away(failure))
+  const times = { cacheMs, negativeMs, deadlineMs, restMs, pauses: [] }
+  const resolver = resolverFor(addresses, { clock, dial, ...times, onOutcome })
+
   return {
     async find(atSign) {
       try {
         const { host, port } = await resolver.resolve(atSign)
-        back()
         return endpointText({ host, port })
-      } catch (error) {
-        if (error instanceof AtError && error.code === 'AT0007') back()
-        else away(error)
+      } catch {
         return undefined
       }
     },

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { type AtSign, bareName, parseAtSign } from '../core/at-sign.ts'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, elapsed } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { createEnquiries, type Enquiries } from './enquiry.ts'
@@ -44,6 +44,11 @@ export interface ResolverOptions {
   readonly deadlineMs?: number
   /** After a failure nobody is asked for this long, and questions fail at once; 0 unless told. */
   readonly restMs?: number
+  /**
+   * Called after each question that the directory was asked: undefined when it gave an answer that can be used, else why not.
+   * What is answered from memory, or refused during `restMs`, is no question.
+   */
+  readonly onOutcome?: (failure: unknown) => void
 }
 
 interface Known {
@@ -125,7 +130,9 @@ export function createResolver(options: ResolverOptions): Resolver {
     clock,
   )
   let closed = false
+  /** Time that has passed, as a clock that is set back must not prolong the rest. */
   let failed: { readonly error: unknown; readonly until: number } | undefined
+  const tell = (failure?: unknown): void => options.onOutcome?.(failure)
 
   const withinDeadline = (answer: Promise<string>): Promise<string> => {
     const { deadlineMs } = options
@@ -138,13 +145,14 @@ export function createResolver(options: ResolverOptions): Resolver {
   }
 
   const ask = async (question: string): Promise<string> => {
-    if (failed !== undefined && clock.now() < failed.until) throw failed.error
+    if (failed !== undefined && elapsed(clock) < failed.until) throw failed.error
     try {
       const answer = await withinDeadline(round.ask(question))
       failed = undefined
       return answer
     } catch (error) {
-      failed = { error, until: clock.now() + (options.restMs ?? 0) }
+      failed = { error, until: elapsed(clock) + (options.restMs ?? 0) }
+      tell(error)
       throw error
     }
   }
@@ -182,12 +190,15 @@ export function createResolver(options: ResolverOptions): Resolver {
       if (before?.address !== undefined) return before.address
       throw error
     }
-    if (answer === 'null') return denied(atSign, before)
-    const address = parseAnswer(answer)
-    if (address === undefined) {
+    const address = answer === 'null' ? undefined : parseAnswer(answer)
+    if (answer !== 'null' && address === undefined) {
       const who = servers.map((server) => server.name).join(', ')
-      throw new AtError('AT0021', `${who} gave no address for ${atSign} but "${answer.slice(0, 64)}"`)
+      const error = new AtError('AT0021', `${who} gave no address for ${atSign} but "${answer.slice(0, 64)}"`)
+      tell(error)
+      throw error
     }
+    tell()
+    if (address === undefined) return denied(atSign, before)
     remember(atSign, { address, since: clock.now() })
     return address
   }

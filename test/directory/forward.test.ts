@@ -1,7 +1,7 @@
 import { type Duplex, duplexPair } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { AtError } from '../../src/core/errors.ts'
-import { silent } from '../../src/core/log.ts'
+import { type Log, silent } from '../../src/core/log.ts'
 import { serveDirectory } from '../../src/directory/conversation.ts'
 import { createForward } from '../../src/directory/forward.ts'
 import { createTable } from '../../src/directory/table.ts'
@@ -27,8 +27,10 @@ function world() {
     if (!state.silent) serveDirectory(far, { table: { get }, clock, log: silent })
     return near
   }
-  const forward = createForward({ addresses: ['root.example:64'], dial, clock, log: silent })
-  return { clock, table, state, forward }
+  const logs: string[] = []
+  const log: Log = (_level, message) => void logs.push(message)
+  const forward = createForward({ addresses: ['root.example:64'], dial, clock, log })
+  return { clock, table, state, forward, logs }
 }
 
 describe('a forward to another directory', () => {
@@ -62,6 +64,35 @@ describe('a forward to another directory', () => {
     clock.advance(5_000)
     expect(await forward.find('@nobody')).toBeUndefined()
     expect(forward.status()).toEqual({ to: ['root.example:64'] })
+  })
+
+  it('says once that the other directory is away, whatever is answered from memory, and once that it is back', async () => {
+    const { clock, state, forward, logs } = world()
+    await forward.find('@far')
+    await forward.find('@missed')
+    state.away = true
+    clock.advance(6_000)
+    for (let index = 0; index < 4; index++) {
+      await forward.find(`@n${index}`)
+      await forward.find('@far')
+      await forward.find('@missed')
+    }
+    expect(logs).toEqual(['the other atDirectory does not answer'])
+    expect(forward.status()).toMatchObject({ awaySince: '2026-01-31T10:00:06.000Z' })
+    state.away = false
+    clock.advance(5_000)
+    await forward.find('@n0')
+    expect(logs).toEqual(['the other atDirectory does not answer', 'the other atDirectory answers again'])
+  })
+
+  it('asks again after five seconds though the clock was set back by an hour', async () => {
+    const { clock, state, forward } = world()
+    state.away = true
+    expect(await forward.find('@far')).toBeUndefined()
+    state.away = false
+    clock.jump(-3_600_000)
+    clock.advance(5_000)
+    expect(await forward.find('@far')).toBe('far.example:6464')
   })
 
   it('answers before a client of base C gives up on a directory that is silent', async () => {
