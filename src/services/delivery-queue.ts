@@ -137,7 +137,8 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
         const found = first(judge)
         const source = found === undefined ? sources.find(({ atEnd }) => !atEnd) : lagging(found)
         if (source === undefined) return found === undefined ? undefined : pick(found)
-        if (isFull()) return undefined
+        // Of a source of which nothing was read, it is not known whether it holds the earlier one.
+        if (isFull() && source.ahead.length > 0) return undefined
         await read(source)
       }
     },

@@ -1,0 +1,42 @@
+import { beforeEach, expect, it } from 'vitest'
+import { type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import type { Client } from '../support/server.ts'
+
+let network: TestNetwork
+let alice: Member
+let owner: Client
+
+beforeEach(async () => {
+  network = await startTestNetwork(['@alice'])
+  alice = network.member('@alice')
+  owner = await alice.owner()
+})
+
+/** Notifies @bob of so many characters. @returns the id */
+const send = async (key: string, characters: number): Promise<string> => {
+  const reply = await owner.ask(`notify:@bob:${key}.wavi@alice:${'x'.repeat(characters)}`)
+  return /^data:([^\n]+)\n/.exec(reply)?.[1] ?? reply
+}
+const isDelivered = async (id: string): Promise<boolean> =>
+  (await owner.ask(`notify:status:${id}`)) === 'data:delivered\n@alice@'
+const keyIn = (line: string): string => /@bob:(\w+)\.wavi/.exec(line)?.[1] ?? ''
+
+it('a notification longer than what is read ahead arrives, and so does what is behind it', async () => {
+  const bob = await network.script('@bob')
+  await send('large', 300_000)
+  const behind = await send('behind', 1)
+  await until(() => isDelivered(behind))
+  expect(bob.linesWith('notify:').map(keyIn)).toEqual(['large', 'behind'])
+})
+
+it('more than what is read ahead arrives when the peer is back', async () => {
+  await network.script('@bob').then((peer) => peer.close())
+  const keys = Array.from({ length: 70 }, (_, index) => `k${index}`)
+  const ids: string[] = []
+  for (const key of keys) ids.push(await send(key, 5_000))
+  await until(() => alice.logs.some(({ message }) => message === 'delivery waits'))
+  const bob = await network.script('@bob')
+  network.clock.advance(12_000)
+  await until(() => isDelivered(ids.at(-1) ?? ''))
+  expect(bob.linesWith('notify:').map(keyIn)).toEqual(keys)
+})
