@@ -172,21 +172,27 @@ function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
 /** Commands read the block list as it is on flash, so what may write it is over before the next one starts. */
 const mayOverlap = (verb: AnyVerb, rest: string): boolean => verb.overlaps === true && !/private:blocklist/i.test(rest)
 
+const refused = (error: unknown, log: Log): Reply => ({
+  text: undefined,
+  answered: true,
+  error: asAtError(error, log),
+})
+
 /** What a line comes to, errors included. */
-function settled(work: () => Reply | Promise<Reply>, log: Log): Reply | Promise<Reply> {
-  const refused = (error: unknown): Reply => ({ text: undefined, answered: true, error: asAtError(error, log) })
+function settled<T>(answer: (of: T, gate: Gatekeeping) => Reply | Promise<Reply>, of: T, gate: Gatekeeping) {
+  const { log } = gate
   try {
-    const outcome = work()
-    return outcome instanceof Promise ? outcome.catch(refused) : outcome
+    const outcome = answer(of, gate)
+    return outcome instanceof Promise ? outcome.catch((error: unknown) => refused(error, log)) : outcome
   } catch (error) {
-    return refused(error)
+    return refused(error, log)
   }
 }
 
 /** The same gate once more, for a line inside a `batch`. */
 const nestedIn = (gate: Gatekeeping): Nested => ({
   verbOf: (line) => findVerb(line)?.verb.name,
-  run: async (line) => settled(() => answerText(line, { ...gate, staging: {} }), gate.log),
+  run: async (line) => settled(answerText, line, { ...gate, staging: {} }),
 })
 
 function answerFrame(frame: Frame, gate: Gatekeeping): Reply | Promise<Reply> {
@@ -249,7 +255,7 @@ export function createGate(ports: Ports, log: Log): Gate {
       }
       const own = session.durability === undefined ? ports : byDurability[session.durability]
       const gate: Gatekeeping = { remembered, ports: own, staging: {}, log, session, signal }
-      const outcome = settled(() => answerFrame(frame, gate), log)
+      const outcome = settled(answerFrame, frame, gate)
       if (!(outcome instanceof Promise)) return conclude(outcome)
       const later = outcome.then(conclude)
       const { staged } = gate.staging

@@ -28,13 +28,14 @@ const turnEnds = Promise.resolve()
 export function createOutput(stream: Duplex, onDrained: () => void): Output {
   let queue: { text: string; bytes: number }[] = []
   let waiting = 0
-  let writing = false
+  /** Bytes of the write that has not left yet; a message has at least one. */
+  let underWay = 0
   let scheduled = false
   let flushTasks: (() => void)[] = []
 
-  const written = (bytes: number): void => {
-    waiting -= bytes
-    writing = false
+  const written = (): void => {
+    waiting -= underWay
+    underWay = 0
     pump()
   }
 
@@ -42,12 +43,12 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
     const whole = Buffer.from(text)
     const cut = bytes - tailBytes
     stream.write(whole.subarray(0, cut), () => {
-      if (!stream.destroyed) stream.write(whole.subarray(cut), () => written(bytes))
+      if (!stream.destroyed) stream.write(whole.subarray(cut), written)
     })
   }
 
   const pump = (): void => {
-    if (writing || stream.destroyed || !stream.writable) return
+    if (underWay > 0 || stream.destroyed || !stream.writable) return
     const first = queue[0]
     if (first === undefined) {
       const tasks = flushTasks
@@ -56,7 +57,7 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
       onDrained()
       return
     }
-    writing = true
+    underWay = first.bytes
     if (first.bytes > limits.tlsRecordBytes && !stream.writableObjectMode) {
       queue.shift()
       writeLong(first.text, first.bytes)
@@ -71,8 +72,10 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
       text += next.text
       bytes += next.bytes
     }
-    queue = taken === queue.length ? [] : queue.slice(taken)
-    stream.write(text, () => written(bytes))
+    underWay = bytes
+    if (taken === queue.length) queue.length = 0
+    else queue = queue.slice(taken)
+    stream.write(text, written)
   }
 
   return {
