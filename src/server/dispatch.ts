@@ -169,8 +169,11 @@ function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
 }
 
+/** The block list, and documents, in which any key may be spelled with escapes. */
+const blockListOrDocument = /private:blocklist|^(?::nc)?:json:/iu
+
 /** Commands read the block list as it is on flash, so what may write it is over before the next one starts. */
-const mayOverlap = (verb: AnyVerb, rest: string): boolean => verb.overlaps === true && !/private:blocklist/i.test(rest)
+const mayOverlap = (verb: AnyVerb, rest: string): boolean => verb.overlaps === true && !blockListOrDocument.test(rest)
 
 const refused = (error: unknown, log: Log): Reply => ({
   text: undefined,

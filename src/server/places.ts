@@ -47,7 +47,7 @@ export const defaultPlaces: PlaceLimits = {
 /** How many taken places leave idle times as they are. */
 const calm = (total: number): number => Math.floor(total / 2)
 
-/** Idle time of a session by its kind: from half of the places on, the more are taken, the shorter (page 01, 6.2). */
+/** Idle time of a session by its kind: beyond half of the places, the more are taken, the shorter (page 01, 6.2). */
 export function allowedIdleMs(kind: Identity['kind'], taken: number, total: number): number {
   const [most, least] =
     kind === 'anyone'

@@ -26,10 +26,17 @@ describe('the block list (page 01, 9.5)', () => {
     expect(await owner.ask('config:block:show')).toBe('data:null\n@alice@')
   })
 
-  test.each(['', 'eph:'])('holds for a command that comes in one write with its change: notify:%s', async (option) => {
-    owner.write(`update:private:blocklist@alice {"blockList":["@bob"]}\nnotify:${option}@bob:x.wavi@alice:v\n`)
+  const escaped = String.raw`{"atKey":"private\u003ablocklist@alice","value":"{\"blockList\":[\"@bob\"]}","metadata":{"isPublic":false,"isBinary":false,"isEncrypted":false}}`
+  test.each(
+    ['private:blocklist@alice {"blockList":["@bob"]}', `json:${escaped}`, `nc:json:${escaped}`].flatMap((change) => [
+      [change, ''],
+      [change, 'eph:'],
+    ]),
+  )('holds for a command that comes in one write with its change: update:%s, notify:%s', async (change, option) => {
+    owner.write(`update:${change}\nnotify:${option}@bob:x.wavi@alice:v\n`)
     expect(await owner.reply()).toBe('data:-1\n@alice@')
     expect(await owner.reply()).toMatch(/^error:AT0009-.*@bob is on the block list of @alice\n/)
+    expect(await owner.ask('config:block:remove:@bob')).toBe(ok)
   })
 
   test('holds normalised atSigns, and never one’s own', async () => {
