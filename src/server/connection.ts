@@ -91,6 +91,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   /** Notifications of a multiplexed monitor that wait for the reply under way; undefined when there is none. */
   let held: string[] | undefined
   let heldChars = 0
+  /** Run once what is held has gone on its way. */
+  let onReleased: (() => void)[] = []
   let multiplexed = false
   let cancelLinger: (() => void) | undefined
 
@@ -117,11 +119,18 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     next = 0
   }
 
+  const forgetHeld = (): void => {
+    held = undefined
+    heldChars = 0
+    const tasks = onReleased
+    onReleased = []
+    for (const task of tasks) task()
+  }
+
   const endMonitor = (): void => {
     unsubscribe?.()
     unsubscribe = undefined
-    held = undefined
-    heldChars = 0
+    forgetHeld()
   }
 
   const end = (): void => {
@@ -161,6 +170,15 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     end()
   }
 
+  /** @returns undefined when the client reads fast enough */
+  const whenTaken = (): Promise<void> | undefined =>
+    !ended && output.waiting() > limits.unsentBytes ? whenRead(output, clock, standsStill) : undefined
+
+  const whenReleased = (): Promise<void> =>
+    new Promise((resolve) => {
+      onReleased.push(resolve)
+    })
+
   const sendNotification: WriteLine = (line) => {
     if (closing) return undefined
     // Judged before the line is added: one that is longer than the bound by itself still goes to a client that reads.
@@ -172,17 +190,16 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (held !== undefined && multiplexed) {
       held.push(line)
       heldChars += line.length
-      return undefined
+      return heldChars > limits.unsentBytes ? whenReleased().then(whenTaken) : undefined
     }
     output.push(line)
     output.flushSoon()
-    return output.waiting() > limits.unsentBytes ? whenRead(output, clock, standsStill) : undefined
+    return whenTaken()
   }
 
   const releaseHeld = (): void => {
     for (const line of held ?? []) output.push(line)
-    held = undefined
-    heldChars = 0
+    forgetHeld()
   }
 
   const conclude = ({ answer, monitoring, weight }: Taken): void => {

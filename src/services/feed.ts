@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { type Notification, notificationView } from '../core/notification.ts'
 import type { Notifications } from '../core/storage.ts'
+import { notificationRef } from '../store/layout.ts'
 import type { Feed } from '../verbs/verb.ts'
 import type { Subscription } from '../wire/reply.ts'
 
@@ -35,11 +36,8 @@ interface Monitor {
 const lineOf = (view: unknown): string => `notification: ${JSON.stringify(view)}\n`
 
 /** Others may choose the same id, and base Python sends different contents under one, each of which is shown. */
-const versionOf = ({ at, id, from, key, value }: Notification): string =>
-  `${at} ${id} ${from} ${key} ${value === null ? '' : value.slice(0, versionChars)}`
+const versionOf = (notification: Notification): string => `${notification.at} ${notificationRef(notification)}`
 
-/** So much of a value tells it from others of the same millisecond. */
-const versionChars = 64
 /** Live notifications held back for one monitor, and their characters. */
 const mostHeld = 1_000
 const mostHeldChars = 1_048_576

@@ -133,6 +133,19 @@ describe('a monitor that asks for history', () => {
     expect(lines[1]).toContain('"value":"again"')
   })
 
+  it('gets contents of one id and one time that differ late in a long value', async () => {
+    const { clock, feed, receive } = await world()
+    const long = 'x'.repeat(1_000)
+    const ends = ['a', 'b', 'c']
+    const all = ends.map((end) => notification('same', clock.now(), { value: long + end }))
+    await Promise.all(all.slice(0, 2).map(receive))
+    const { lines, write } = reader()
+    feed.subscribe({ ...everything, since: 0 }, owner, write)
+    await Promise.all(all.slice(2).map(receive))
+    await until(() => lines.length === ends.length)
+    expect(lines.map((line) => /x([abc])"/.exec(line)?.[1]).sort()).toEqual(ends)
+  })
+
   it('goes on live, and the fault is logged, when the store cannot be read', async () => {
     const broken: Notifications = {
       get: async () => undefined,

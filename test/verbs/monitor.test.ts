@@ -312,6 +312,26 @@ describe('multiplexed', () => {
     expect(await idOf(monitor)).toBe('after-wavi')
   })
 
+  test('has its history wait for the reply under way, however long that history is', async () => {
+    const server = await startServer()
+    const sender = await asOwner(server)
+    const count = 60
+    for (let i = 0; i < count; i++) {
+      server.clock.advance(1)
+      await sender.ask(`notify:id:long${i}:@alice:long${i}@alice:${'x'.repeat(100_000)}`)
+    }
+    const monitor = await asOwner(server)
+    monitor.write(`monitor:strict:selfNotifications:multiplexed:0\nnoop:${limits.noopMs}\n`)
+    const ids = Array.from({ length: count }, (_, i) => `long${i}`)
+    // Whoever comes later and waits for nothing has read everything: so long the reply is under way.
+    const later = await asOwner(server)
+    later.write('monitor:strict:0\n')
+    expect(await idsOf(later, count)).toEqual(ids)
+    server.clock.advance(limits.noopMs)
+    expect(await monitor.line()).toBe('data:ok\n')
+    expect(await idsOf(monitor, count)).toEqual(ids)
+  })
+
   test('shows nothing of what was held once the login is gone', async () => {
     const monitor = await monitorOf('monitor:strict:multiplexed')
     monitor.write('noop:100\nfrom:@bob\n')
