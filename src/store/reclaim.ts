@@ -49,11 +49,14 @@ export const dropCopies = (parts: ReclaimParts, now: number): Promise<number> =>
     return true
   })
 
-/** Notifications that have reached whom they were for, or never will. */
+/**
+ * Notifications that were sent and have reached whom they were for, or never will. Received ones stay until they expire:
+ * nobody else has them, and by them a repeat is recognised.
+ */
 export const dropSettled = (parts: ReclaimParts): Promise<number> =>
   drop(parts, tables.notificationStates, '', (draft, ref) => {
     const state = draft.tryGet(tables.notificationStates, ref)
-    if (state === undefined || state.outbox !== undefined) return false
+    if (state?.type !== 'sent' || state.outbox !== undefined) return false
     removeNotification(draft, ref, state)
     return true
   })

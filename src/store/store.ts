@@ -187,7 +187,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     steps: [
       { what: 'what has expired', run: () => sweep(database, committed, writer, clock.now()) },
       { what: 'copies of the records of others', run: () => dropCopies(parts, clock.now()) },
-      { what: 'notifications that were delivered', run: () => dropSettled(parts) },
+      { what: 'sent notifications that wait no more', run: () => dropSettled(parts) },
     ],
     compact: () => database.compact(),
   })

@@ -77,6 +77,18 @@ test('at 90 % what may be dropped is, in order, until there is room', async () =
   expect((await left(0.9, 0.9, 0.9, 0.9)).held.sort()).toEqual(['cached:public:publickey@bob', 'kept@alice', 'waits'])
 })
 
+test('what was received is not dropped: nobody else has it, and a repeat is recognised by it', async () => {
+  const { store, fill } = await onDisk([0.9, 0.9, 0.9])
+  const door = notification('door', { from: '@bob', to: '@alice', type: 'received', status: 'delivered' })
+  const own = notification('own', { from: '@alice', to: '@alice', type: 'self', status: 'delivered' })
+  await store.write(async (tx) => {
+    for (const one of [door, own]) await tx.putNotification(one)
+  })
+  await fill(0.9)
+  expect((await held(store)).sort()).toEqual(['door', 'own'])
+  expect(await store.notifications.has(door)).toBe(true)
+})
+
 test('at 97 % nothing grows any more; reads, deletes and what access depends on go on', async () => {
   const { store, fill, lines } = await onDisk()
   await stock(store)
