@@ -221,6 +221,11 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     while (!closed && broken === undefined && inFlight.size < window() && stuck.size < mostAside) {
       const entry = await next()
       if (entry === undefined) return
+      if (broken !== undefined) {
+        // What broke during the read comes before it, and waits again.
+        queue.putBack(entry)
+        return
+      }
       await sendNext(entry).catch((error: Error) => {
         queue.putBack(entry)
         broken ??= error
