@@ -97,7 +97,11 @@ async function serve(options: { config: string; logLevel?: string; clockTrusted?
   }
   const config = await readConfig(options.config, flags)
   const log = createLog(config.log.level, config.underSystemd)
-  if (await undoInterrupted(config.dataDir)) log('warn', 'a restore was interrupted; the data is as it was before')
+  // A whole device is restored by its data folder, a snapshot alone by the store inside it.
+  for (const folder of [config.dataDir, join(config.dataDir, 'store')]) {
+    if (await undoInterrupted(folder))
+      log('warn', 'a restore was interrupted; the data is as it was before', { folder })
+  }
   const device = await startDevice({ config, clock: systemClock, log, version })
   const stopCollecting = giveBackMemory(systemClock, log)
   io.onHangup?.(async () => log('info', 'reloaded', await device.reload()))

@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { type Device, startDevice } from '../../src/app-device.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { systemClock as clock } from '../../src/core/clock.ts'
@@ -9,7 +9,7 @@ import { silent as log } from '../../src/core/log.ts'
 import { version } from '../../src/version.ts'
 import { cli } from '../support/cli.ts'
 import { until } from '../support/network.ts'
-import { ended, run, useOldDevice } from './old-device.ts'
+import { ended, openData, run, useOldDevice, values } from './old-device.ts'
 
 const { at, of, oldConfig, unlocked, byPassphrase, made, given, target } = useOldDevice()
 
@@ -135,6 +135,17 @@ describe('a restore', () => {
     const { status } = await cli(['restore', await given(), ...target(...unlocked())])
     expect(status).toBe(1)
     expect(await readFile(at('new/precious'), 'utf8')).toBe('mine')
+  })
+
+  it('of a store alone is undone by the next start when it was killed between its two renames', async () => {
+    await cp(of('.'), at('copy'), { recursive: true })
+    await rename(at('copy/data/store'), at('copy/data/store.before-restore'))
+    await mkdir(at('copy/data/store.restoring'))
+    const { status, err } = await cli(['serve', '-c', at('copy/atedge.yaml')], { stopped: Promise.resolve() })
+    expect({ status, err }).toMatchObject({ status: 0 })
+    const store = await openData(at('copy/data'))
+    onTestFinished(() => store.close())
+    expect(await store.records.get('r299.sensors@device')).toMatchObject({ value: values[299] })
   })
 
   it('throws away what a killed attempt has left', async () => {
