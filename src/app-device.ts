@@ -229,7 +229,8 @@ const wearSection = ({ since, ...rest }: Wear) => ({ ...rest, since: new Date(si
 
 const clockSection = ({ floor, ...status }: ClockStatus) => ({ ...status, floor: new Date(floor).toISOString() })
 
-const snapshotFolder = (config: Config): string => join(config.dataDir, 'snapshots')
+/** Where a device keeps its snapshots. */
+export const snapshotFolder = (config: Config): string => join(config.dataDir, 'snapshots')
 
 function snapshotsOf(server: AtServer, { config, clock, log }: DeviceOptions): Promise<Snapshots> {
   const { interval, keep } = config.snapshots

@@ -1,9 +1,11 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { snapshotFolder } from '../app-device.ts'
 import type { Config } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
+import { flawOfStore } from '../store/preflight.ts'
 import { StoreRefusal } from '../store/refusal.ts'
 import { openStore } from '../store/store.ts'
 import { ControlError, callControl, type Progress } from './control.ts'
@@ -57,12 +59,11 @@ async function* fromStopped(config: Config, io: Io, onProgress: OnProgress): Asy
   const log: Log = (level, message) => {
     if (level === 'warn' || level === 'error') io.err(`atedge: ${message}\n`)
   }
-  const store = await openStore({ directory, atSign: config.atSign, clock: systemClock, log }).catch(
-    (error: unknown) => {
-      if (!(error instanceof StoreRefusal) || error.reason !== 'locked') throw error
-      throw new ExitError(1, `a device runs on ${config.dataDir}, but does not answer on ${config.control.path}`)
-    },
-  )
+  const options = { directory, atSign: config.atSign, snapshots: snapshotFolder(config), clock: systemClock, log }
+  const store = await openStore(options).catch((error: unknown) => {
+    if (!(error instanceof StoreRefusal) || error.reason !== 'locked') throw error
+    throw new ExitError(1, `a device runs on ${config.dataDir}, but does not answer on ${config.control.path}`)
+  })
   try {
     const total = await store.size()
     let done = 0
@@ -76,17 +77,27 @@ async function* fromStopped(config: Config, io: Io, onProgress: OnProgress): Asy
   }
 }
 
+/** A backup changes nothing: opening a damaged store would put it right as well as it can, or begin anew. */
+async function assertSound(directory: string): Promise<void> {
+  const flaw = await flawOfStore(directory)
+  if (flaw === undefined) return
+  const advice = 'start the device, which puts it right or restores its latest snapshot, then back it up'
+  throw new ExitError(1, `the store in ${directory} is not whole (${flaw}), so no backup was made: ${advice}`)
+}
+
 /**
  * A snapshot of the device on this machine: through its control socket when it runs, else from its files.
- * @throws ExitError when there is no store; ControlError when this user may not use the socket
+ * @throws ExitError when there is no store, or a damaged one; ControlError when this user may not use the socket
  */
 export async function readStore(config: Config, io: Io, onProgress: OnProgress): Promise<AsyncIterable<Uint8Array>> {
   if (await isRunning(config.control.path)) return fromRunning(config.control.path, onProgress)
   // Opening would make one.
-  await access(join(config.dataDir, 'store', 'store.json')).catch((cause: NodeJS.ErrnoException) => {
+  const directory = join(config.dataDir, 'store')
+  await access(join(directory, 'store.json')).catch((cause: NodeJS.ErrnoException) => {
     const reason =
       cause.code === 'ENOENT' ? 'is -c the right configuration?' : 'run it as root (sudo), or as the device does'
     throw new ExitError(1, `there is no store in ${config.dataDir} that can be read (${cause.code}): ${reason}`)
   })
+  await assertSound(directory)
   return fromStopped(config, io, onProgress)
 }

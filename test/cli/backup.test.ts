@@ -1,4 +1,4 @@
-import { cp, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { type Device, startDevice } from '../../src/app-device.ts'
@@ -177,6 +177,16 @@ rootServer: { addresses: ['localhost:${directory.port}'] }\nhost: localhost\nbac
     expect(err).toContain(
       `Not in the backup, for it lies outside of ${at('copy/data')} or is too large: /etc/x/chain.pem\n`,
     )
+  })
+
+  it('of a store that lost its database there is no backup, and nothing is made anew', async () => {
+    await cp(of('.'), at('copy'), { recursive: true })
+    await rm(at('copy/data/store/level'), { recursive: true })
+    await mkdir(at('copy/data/store/level'))
+    const { status, err } = await cli(['backup', at('x'), '-c', at('copy/atedge.yaml'), ...locked()])
+    expect({ status, err }).toEqual({ status: 1, err: expect.stringContaining('is not whole (its CURRENT file') })
+    expect(await readdir(at('copy/data/store/level'))).toEqual([])
+    expect(await readdir(at())).toEqual(['copy'])
   })
 
   it('a backup that its output does not take whole is no success', async () => {
