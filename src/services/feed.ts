@@ -29,6 +29,8 @@ interface Monitor {
   heldChars: number
   /** More came than is held back: the store is read once more. */
   overflowed: boolean
+  /** While the history is written: the time up to which it was. */
+  shownUntil: number
   /** Resolves when the monitor has left. */
   readonly left: Promise<void>
 }
@@ -72,6 +74,8 @@ export function createFeed(options: {
   const { self, clock, notifications, log } = options
   const monitors = new Set<Monitor>()
   let cancelStats: (() => void) | undefined
+  /** Everything stored up to this time was announced: times grow in the order of commits. */
+  let announcedUntil = clock.now() - 1
   let pendingStats: { commitId: number; operation: 'update' | 'delete' } | undefined
 
   const deliver = (monitor: Monitor, notification: Notification): Promise<void> | undefined =>
@@ -83,6 +87,7 @@ export function createFeed(options: {
     for await (const notification of notifications.since(since)) {
       if (!monitors.has(monitor)) return latest
       latest = notification.at
+      monitor.shownUntil = latest
       const version = versionOf(notification)
       monitor.held?.delete(version)
       if (written.has(version)) continue
@@ -124,14 +129,20 @@ export function createFeed(options: {
     monitor.overflowed = true
   }
 
+  /** Base Java and Python resume from this time (page 04, section 9), so nothing of it or before may be missing. */
+  const statsTime = ({ held, shownUntil }: Monitor): number =>
+    held === undefined ? announcedUntil : Math.min(shownUntil, announcedUntil)
+
   const writeStats = (commitId: number, operation: 'update' | 'delete'): void => {
     const key = `statsNotification.${self}`
-    const line = lineOf({
-      ...{ id: '-1', from: self, to: self, key, value: String(commitId), operation, epochMillis: clock.now() },
-      ...{ messageType: 'MessageType.key', isEncrypted: false, metadata: null },
-    })
-    for (const { subscription, write } of monitors) {
-      if (!subscription.strict || subscription.pattern?.(key) === true) void write(line)
+    for (const monitor of monitors) {
+      const { subscription, write } = monitor
+      if (subscription.strict && subscription.pattern?.(key) !== true) continue
+      const line = lineOf({
+        ...{ id: '-1', from: self, to: self, key, value: String(commitId), operation, epochMillis: statsTime(monitor) },
+        ...{ messageType: 'MessageType.key', isEncrypted: false, metadata: null },
+      })
+      void write(line)
     }
   }
 
@@ -146,6 +157,8 @@ export function createFeed(options: {
 
   return {
     received(notification) {
+      // What lives in memory overtakes what is on its way to flash.
+      if (notification.ephemeral !== true) announcedUntil = Math.max(announcedUntil, notification.at)
       for (const monitor of monitors) {
         if (monitor.held === undefined) void deliver(monitor, notification)
         else hold(monitor, monitor.held, notification)
@@ -169,7 +182,10 @@ export function createFeed(options: {
         leave = resolve
       })
       const held = since === undefined ? undefined : new Map<string, Notification>()
-      const monitor: Monitor = { subscription, identity, write, held, heldChars: 0, overflowed: false, left }
+      const monitor: Monitor = {
+        ...{ subscription, identity, write, held, heldChars: 0, overflowed: false, left },
+        shownUntil: since ?? 0,
+      }
       monitors.add(monitor)
       scheduleStats()
       if (since !== undefined) void replay(monitor, since)

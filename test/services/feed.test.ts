@@ -284,11 +284,51 @@ describe('statistics', () => {
     feed.changed(2, 'delete')
     await turn()
     expect(lines).toEqual([
-      `notification: {"id":"-1","from":"@alice","to":"@alice","key":"statsNotification.@alice","value":"2","operation":"delete","epochMillis":${clock.now()},"messageType":"MessageType.key","isEncrypted":false,"metadata":null}\n`,
+      `notification: {"id":"-1","from":"@alice","to":"@alice","key":"statsNotification.@alice","value":"2","operation":"delete","epochMillis":${clock.now() - 1},"messageType":"MessageType.key","isEncrypted":false,"metadata":null}\n`,
     ])
     clock.advance(30_000)
     expect(lines).toHaveLength(3)
     expect(lines[2]).toContain('"value":"-1","operation":"update"')
+  })
+
+  it('bear no time at which a notification may still come that is on its way to flash', async () => {
+    const { clock, store, feed, receive } = await world()
+    const { lines, write } = reader()
+    feed.subscribe(everything, owner, write)
+    await receive(notification('shown', clock.now()))
+    const updated = store.write(async (tx) => tx.onCommit(() => feed.changed(1, 'update')))
+    clock.advance(10)
+    const late = notification('late', clock.now())
+    clock.advance(40)
+    feed.received(notification('overtaking', clock.now(), { ephemeral: true }))
+    await updated
+    await turn()
+    const times = lines.map(
+      (line) => JSON.parse(line.slice('notification: '.length)) as { id: string; epochMillis: number },
+    )
+    const since = times.find(({ id }) => id === '-1')?.epochMillis
+    expect(since).toBe(late.at - 10)
+    await receive(late)
+    const resumed = reader()
+    feed.subscribe({ ...everything, since }, owner, resumed.write)
+    await until(() => resumed.ids().length === 1)
+    expect(resumed.ids()).toEqual(['late'])
+  })
+
+  it('bear no time beyond the history that a monitor was shown', async () => {
+    const { clock, feed, receive } = await world()
+    const start = clock.now()
+    for (let index = 0; index < 3; index++) await receive(notification(`n${index}`, start + index))
+    clock.advance(50)
+    const lines: string[] = []
+    feed.subscribe({ ...everything, since: 0 }, owner, (line) => {
+      lines.push(line)
+      return new Promise(() => {})
+    })
+    await until(() => lines.length === 1)
+    feed.changed(1, 'update')
+    await until(() => lines.length === 2)
+    expect(lines[1]).toContain(`"epochMillis":${start},`)
   })
 
   it('come to a strict monitor only when its pattern wants them', async () => {
