@@ -160,7 +160,10 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
   try {
     const address = `${config.host}:${config.listen.port}`
     const directory = config.directory.enabled
-      ? await startLocalDirectory({ ...options, context, dial, own: [[config.atSign, address]] })
+      ? await startLocalDirectory({
+          ...{ ...options, context, dial, own: [[config.atSign, address]] },
+          clock: { ...clock, trusted: () => judging.trusted?.() !== false },
+        })
       : undefined
     if (directory !== undefined) {
       closers.push(directory.close)

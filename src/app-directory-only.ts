@@ -4,9 +4,12 @@ import { type Reloads, reloadAll, startControl } from './app-control.ts'
 import { type LocalDirectory, startLocalDirectory } from './app-directory.ts'
 import type { Config } from './config/load.ts'
 import type { Clock } from './core/clock.ts'
+import { createFlooredClock } from './core/clock-floor.ts'
 import type { Log } from './core/log.ts'
+import { vouchedClock } from './device/clock-trust.ts'
 import { dialTls } from './net/dial.ts'
 import { clientContext } from './net/tls-context.ts'
+import { createTrust } from './net/trust.ts'
 import type { ControlCommands } from './server/control.ts'
 import { uptimeWords } from './verbs/info.ts'
 
@@ -27,9 +30,13 @@ const dialContext = ({ chain, key, ca }: DeviceCertificate) =>
  * @throws Error that names the busy port or the unusable file
  */
 export async function startDirectoryDevice(
-  options: DirectoryDeviceOptions,
+  given: DirectoryDeviceOptions,
 ): Promise<{ directory: LocalDirectory; close: () => Promise<void> }> {
-  const { config, clock, log, version } = options
+  const { config, log, version } = given
+  const vouched = vouchedClock(given.clock, config.clock)
+  const options = { ...given, clock: vouched }
+  // There is no store that keeps a floor from run to run: a time before this program, or one still to be set, is not known.
+  const clock = createFlooredClock(vouched, undefined)
   const startedAt = clock.now()
   let directory: LocalDirectory | undefined
   let secureContext: ReturnType<typeof dialContext> | undefined
@@ -39,10 +46,10 @@ export async function startDirectoryDevice(
   })
   const dial = (address: { host: string; port: number }): Promise<Duplex> => {
     secureContext ??= dialContext(certificate.current())
-    return dialTls({ ...address, context: secureContext, clock })
+    return dialTls({ ...address, context: secureContext, trust: createTrust(certificate.current().ca), clock })
   }
   try {
-    const running = await startLocalDirectory({ ...options, context: contextOf(certificate.current()), dial })
+    const running = await startLocalDirectory({ ...options, clock, context: contextOf(certificate.current()), dial })
     directory = running
     const reloads: Reloads = { certificates: async () => ({ changed: await certificate.reload() }) }
     const commands: ControlCommands = {

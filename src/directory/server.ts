@@ -52,13 +52,14 @@ function createFrontDesk(options: ConversationOptions) {
 export async function startDirectory(
   options: ConversationOptions & { listen: ServerContext & { host?: string | undefined; port: number } },
 ): Promise<Directory> {
-  const { listen, log, limits: bounds = directoryLimits } = options
+  const { listen, clock, log, limits: bounds = directoryLimits } = options
   const desk = createFrontDesk(options)
   const listener = await listenTls({
     ...listen,
     alpn: offeredProtocols,
     handshakeMs: limits.handshakeMs,
     maxSockets: bounds.connections,
+    knowsTime: () => clock.trusted?.() !== false,
     log,
     onConnection: desk.welcome,
   })

@@ -13,6 +13,7 @@ import { systemClock as clock } from '../../src/core/clock.ts'
 import { silent as log } from '../../src/core/log.ts'
 import { ensureAuthority, ensureCertificate } from '../../src/provision/files.ts'
 import { version } from '../../src/version.ts'
+import { day, issue, newAuthority } from '../net/certificates.ts'
 import { cli, somePort } from '../support/cli.ts'
 import { until } from '../support/network.ts'
 
@@ -143,6 +144,27 @@ describe('a private directory of its own', () => {
       refused('@device belongs to device.lan, which the certificate does not name'),
     )
     expect(await ask('device\n')).toBe(`@${entry}\r\n@`)
+  })
+
+  it.each([
+    ['while its clock is known to be wrong, as nobody can judge dates then', 1_000, '@data:carol.lan:1\r\n@'],
+    ['not once it knows the time', Date.now(), '@error:AT0401-'],
+  ])('takes a device whose certificate has expired %s', async (_when, now, expected) => {
+    const { folder } = await site()
+    const authority = await newAuthority('old')
+    const own = await issue(authority, ['localhost'])
+    const files = { chain: own.cert, key: own.key, ca: authority.certificate }
+    for (const [name, pem] of Object.entries(files)) await writeFile(join(folder, `${name}.pem`), pem, { mode: 0o600 })
+    const path = (name: string): string => join(folder, `${name}.pem`)
+    const { config } = await configuration(folder, 'lost', [
+      `certificates: { chain: ${path('chain')}, key: ${path('key')}, ca: ${path('ca')} }`,
+      'directory: { enabled: true, host: 127.0.0.1, port: 0 }',
+    ])
+    const running = await startDirectoryDevice({ config, clock: { ...clock, now: () => now }, log, version })
+    closers.push(() => running.close())
+    const expired = await issue(authority, ['carol.lan'], Date.now() - 900 * day)
+    const { port } = running.directory
+    expect(await say(port, authority.certificate, '@register:carol:carol.lan:1\n', expired)).toContain(expected)
   })
 
   it('issues the certificate with which a device registers', async () => {
