@@ -138,8 +138,8 @@ export async function startLocalDirectory(options: LocalDirectoryOptions): Promi
   const fixed = createTable([...Object.entries(config.directory.entries), ...own])
   const { servers, sentinels } = config.directory.redis
   const store = await (servers.length + sentinels.length > 0 ? redisStore(options) : fileStore(options))
-  const entries = createEntries({ fixed, store })
   const forward = addresses.length === 0 ? undefined : createForward({ addresses, dial, clock, log })
+  const entries = createEntries({ fixed, store, elsewhere: forward?.ask })
   const conversation: ConversationOptions = {
     ...{ table: entries, clock, log, forward: forward?.find },
     register: registration ? entries.register : undefined,

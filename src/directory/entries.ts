@@ -10,8 +10,11 @@ export interface EntryStore {
   get(atSign: AtSign): string | undefined | Promise<string | undefined>
   /** Sets an entry whose address is `before` now (undefined: none). @returns false when it is another one meanwhile */
   replace(atSign: AtSign, address: string, before: string | undefined): Promise<boolean>
-  /** @returns whether it was there */
-  remove(atSign: AtSign): Promise<boolean>
+  /**
+   * @param before the address that the entry has to have; any unless told
+   * @returns whether it was there
+   */
+  remove(atSign: AtSign, before?: string): Promise<boolean>
   /** At most `limits.directoryEntries`. */
   list(): Promise<readonly Entry[]>
   /** A plain value for `atedge status`. */
@@ -41,15 +44,24 @@ export interface Entries {
   /**
    * Sets or removes an entry in the name of a device.
    * @returns whether anything changed
-   * @throws AtError AT0401 when its certificate does not speak for it, AT0009 for a fixed entry
+   * @throws AtError AT0401 when its certificate does not speak for it, or for where another directory knows the atSign to
+   *   be; AT0021 while that one does not answer; AT0009 for a fixed entry
    */
   register(line: RegistrationLine, certificate: PeerCertificate | undefined): Promise<boolean>
 }
 
 const attempts = 3
 
-/** @param fixed entries of the configuration, and of the device itself: they win over the store's */
-export function createEntries({ fixed, store }: { fixed: DirectoryTable; store: EntryStore }): Entries {
+/**
+ * @param options `fixed` are entries of the configuration, and of the device itself: they win over the store's. `elsewhere`
+ *   asks the directory that answers for atSigns without an entry here; it throws while that does not answer.
+ */
+export function createEntries(options: {
+  fixed: DirectoryTable
+  store: EntryStore
+  elsewhere?: ((atSign: AtSign) => Promise<string | undefined>) | undefined
+}): Entries {
+  const { fixed, store, elsewhere } = options
   const get: Entries['get'] = (atSign) => fixed.get(atSign) ?? store.get(atSign)
 
   const refuseFixed = (atSign: AtSign): void => {
@@ -60,16 +72,28 @@ export function createEntries({ fixed, store }: { fixed: DirectoryTable; store: 
   /** Judges the entry that is there and changes that one; another change in between has it judged again. */
   const change = async (
     atSign: AtSign,
-    address: string,
-    judge: (present: string | undefined) => void,
+    address: string | undefined,
+    judge: (present: string | undefined) => void | Promise<void>,
   ): Promise<boolean> => {
     for (let attempt = 0; attempt < attempts; attempt++) {
       const present = await store.get(atSign)
-      judge(present)
+      await judge(present)
       if (present === address) return false
-      if (await store.replace(atSign, address, present)) return true
+      if (address !== undefined ? await store.replace(atSign, address, present) : await store.remove(atSign, present)) {
+        return true
+      }
     }
     throw new AtError('AT0010', `the entry of ${atSign} is being changed by others; try again`)
+  }
+
+  /** Where an atSign without an entry is now, for who looks it up here. */
+  const addressElsewhere = async (atSign: AtSign): Promise<string | undefined> => {
+    try {
+      return await elsewhere?.(atSign)
+    } catch (cause) {
+      const reason = `${atSign} may belong to another device: the directory that knows does not answer; try again later`
+      throw new AtError('AT0021', reason, { cause })
+    }
   }
 
   return {
@@ -102,9 +126,11 @@ export function createEntries({ fixed, store }: { fixed: DirectoryTable; store: 
         if (fixed.get(atSign) === address) return false
         throw new AtError('AT0009', `${atSign} is an entry of the directory's configuration`)
       }
-      if (address !== undefined) return change(atSign, address, judge)
-      judge(await store.get(atSign))
-      return store.remove(atSign)
+      return change(atSign, address, async (present) => {
+        judge(present)
+        // A new entry hides the one that others have been given until now.
+        if (present === undefined && address !== undefined) judge(await addressElsewhere(atSign))
+      })
     },
   }
 }

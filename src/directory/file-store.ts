@@ -102,8 +102,8 @@ export function createFileStore(options: {
       await change(atSign, address)
       return true
     },
-    async remove(atSign) {
-      if (!entries.has(atSign)) return false
+    async remove(atSign, before) {
+      if (!entries.has(atSign) || (before !== undefined && entries.get(atSign) !== before)) return false
       await change(atSign, undefined)
       return true
     },

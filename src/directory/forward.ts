@@ -1,5 +1,6 @@
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
+import { AtError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { endpointText } from './endpoint.ts'
 import { type Dial, resolverFor } from './locate.ts'
@@ -8,6 +9,8 @@ import { type Dial, resolverFor } from './locate.ts'
 export interface Forward {
   /** @returns the address, or undefined when the other directory does not know the atSign or does not answer */
   find(atSign: AtSign): Promise<string | undefined>
+  /** As `find`. @throws AtError AT0021 or AT0023 when the other directory does not answer and the address is not known */
+  ask(atSign: AtSign): Promise<string | undefined>
   /** A plain value for `atedge status`. */
   status(): Readonly<Record<string, unknown>>
   close(): void
@@ -45,15 +48,18 @@ export function createForward(options: { addresses: readonly string[]; dial: Dia
   const times = { cacheMs, negativeMs, deadlineMs, restMs, pauses: [] }
   const resolver = resolverFor(addresses, { clock, dial, ...times, onOutcome })
 
+  const ask = async (atSign: AtSign): Promise<string | undefined> => {
+    try {
+      return endpointText(await resolver.resolve(atSign))
+    } catch (error) {
+      if (error instanceof AtError && error.code === 'AT0007') return undefined
+      throw error
+    }
+  }
+
   return {
-    async find(atSign) {
-      try {
-        const { host, port } = await resolver.resolve(atSign)
-        return endpointText({ host, port })
-      } catch {
-        return undefined
-      }
-    },
+    ask,
+    find: (atSign) => ask(atSign).catch(() => undefined),
     status: () => ({
       to: addresses,
       ...(awaySince === undefined ? {} : { awaySince: new Date(awaySince).toISOString() }),

@@ -27,6 +27,9 @@ const doubted = 0
 /** Sets a key that has the value it is thought to have. */
 const replaceScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return 1 end return 0`
 
+/** Deletes a key that has the value it is thought to have. */
+const removeScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
+
 interface Known {
   readonly address: string | undefined
   readonly since: number
@@ -211,9 +214,12 @@ export function createRedisStore(options: {
         if (before === undefined) return (await connection.run('SET', key, address, 'NX')) === 'OK'
         return (await connection.run('EVAL', replaceScript, 1, key, before, address)) === 1
       }),
-    remove: (atSign) =>
+    remove: (atSign, before) =>
       change(atSign, async ({ connection }) => {
-        const removed = await connection.run('DEL', bareName(atSign))
+        const key = bareName(atSign)
+        const removed = await (before === undefined
+          ? connection.run('DEL', key)
+          : connection.run('EVAL', removeScript, 1, key, before))
         known.delete(atSign)
         return removed === 1
       }),

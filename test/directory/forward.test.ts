@@ -85,6 +85,16 @@ describe('a forward to another directory', () => {
     expect(logs).toEqual(['the other atDirectory does not answer', 'the other atDirectory answers again'])
   })
 
+  it('says to who has to know that it does not know', async () => {
+    const { clock, state, forward } = world()
+    expect(await forward.ask('@far')).toBe('far.example:6464')
+    expect(await forward.ask('@nobody')).toBeUndefined()
+    state.away = true
+    clock.advance(300_000)
+    expect(await forward.ask('@far')).toBe('far.example:6464')
+    await expect(forward.ask('@nobody')).rejects.toMatchObject({ code: 'AT0021' })
+  })
+
   it('asks again after five seconds though the clock was set back by an hour', async () => {
     const { clock, state, forward } = world()
     state.away = true

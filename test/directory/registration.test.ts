@@ -12,8 +12,10 @@ const certificate = (names: readonly string[], changes: Partial<PeerCertificate>
   ...changes,
 })
 
+type Elsewhere = (atSign: AtSign) => Promise<string | undefined>
+
 /** Entries in memory; `files` holds each text that was saved. */
-function world(save: (text: string) => Promise<void> = async () => {}) {
+function world(save: (text: string) => Promise<void> = async () => {}, elsewhere?: Elsewhere) {
   const files: string[] = []
   const store = createFileStore({
     entries: new Map<AtSign, string>([['@alice', 'alice.lan:6464']]),
@@ -22,7 +24,7 @@ function world(save: (text: string) => Promise<void> = async () => {}) {
       files.push(text)
     },
   })
-  const entries = createEntries({ fixed: createTable([['@device', 'device.lan:6464']]), store })
+  const entries = createEntries({ fixed: createTable([['@device', 'device.lan:6464']]), store, elsewhere })
   const register = (line: string, shown?: PeerCertificate): Promise<unknown> =>
     Promise.resolve()
       .then(() => entries.register(parseRegistration(line), shown))
@@ -106,6 +108,45 @@ describe('a device that registers itself', () => {
     for (let index = 0; index < 100; index++) await register(`@register:n${index}:bob.lan:6464`, host)
     expect(await register('@register:n100:bob.lan:6464', host)).toContain('bob.lan has 100 entries already')
     expect(await register('@register:carol:carol.lan:1', certificate(['carol.lan']))).toBeUndefined()
+  })
+
+  it('cannot take an atSign that the other directory knows, unless its certificate names the host there too', async () => {
+    const elsewhere: Elsewhere = async (atSign) => (atSign === '@far' ? 'far.example:6464' : undefined)
+    const { entries, files, register } = world(undefined, elsewhere)
+    expect(await register('@register:far:mallory.lan:1', certificate(['mallory.lan']))).toBe(
+      'AT0401 @far belongs to far.example, which the certificate does not name',
+    )
+    expect(files).toEqual([])
+    expect(await register('@register:bob:bob.lan:1', certificate(['bob.lan']))).toBeUndefined()
+    expect(await register('@register:far:far.lan:1', certificate(['far.lan', 'far.example']))).toBeUndefined()
+    await entries.add('@far', 'operator.lan:1')
+    expect(entries.get('@far')).toBe('operator.lan:1')
+  })
+
+  it('is asked to come again while the other directory is away, unless it was registered before', async () => {
+    const asked: AtSign[] = []
+    const elsewhere: Elsewhere = async (atSign) => {
+      asked.push(atSign)
+      throw new AtError('AT0021', 'connection refused')
+    }
+    const { entries, register } = world(undefined, elsewhere)
+    expect(await register('@register:bob:bob.lan:1', certificate(['bob.lan']))).toMatch(/^AT0021 .* try again later$/)
+    expect(entries.get('@bob')).toBeUndefined()
+    expect(await register('@register:alice:alice.lan:7000', certificate(['alice.lan']))).toBeUndefined()
+    expect(await register('@register:carol:carol.lan:1', certificate(['mallory.lan']))).toContain('AT0401')
+    expect(await register('@unregister:alice', certificate(['alice.lan']))).toBeUndefined()
+    expect(asked).toEqual(['@bob'])
+  })
+
+  it('removes no entry but the one that was judged', async () => {
+    const store = createFileStore({ entries: new Map([['@alice', 'alice.lan:1']]), save: async () => {} })
+    // As a directory that shares its entries with others remembers them.
+    const remembered = { ...store, get: () => first.shift() ?? store.get('@alice') }
+    const first = ['old.lan:1']
+    const entries = createEntries({ fixed: createTable(), store: remembered })
+    const gone = entries.register({ atSign: '@alice', address: undefined }, certificate(['old.lan']))
+    await expect(gone).rejects.toThrow('@alice belongs to alice.lan')
+    expect(store.get('@alice')).toBe('alice.lan:1')
   })
 
   it('is told when its entry could not be saved, and the entry is as before', async () => {

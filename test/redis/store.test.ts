@@ -77,6 +77,10 @@ describe('entries in Redis', () => {
     expect(await store.replace('@alice', 'b:2', 'other:9')).toBe(false)
     expect(await store.replace('@alice', 'b:2', 'a:1')).toBe(true)
     expect(await get('@alice')).toBe('b:2')
+    expect(await store.remove('@alice', 'a:1')).toBe(false)
+    expect(await redis.run('get', 'alice')).toBe('b:2')
+    expect(await store.remove('@alice', 'b:2')).toBe(true)
+    expect(await get('@alice')).toBe('none')
   })
 
   it('are answered from memory until Redis tells of a change, whoever makes it', async () => {
