@@ -94,12 +94,13 @@ async function redisTls(caPath: string | undefined, clock: Clock): Promise<Dial>
 
 async function redisStore({ config, clock, log, own = [] }: LocalDirectoryOptions): Promise<EntryStore> {
   const { redis } = config.directory
-  const { passwordFile, ca } = redis
+  const { passwordFile, sentinelPasswordFile, ca } = redis
   const settings: RedisSettings = {
     ...{ primary: redis.primary, database: redis.database, username: redis.username },
     servers: redis.servers.map((text) => parseServer(text, 6_379)),
     sentinels: redis.sentinels.map((text) => parseServer(text, 26_379)),
     password: passwordFile === undefined ? undefined : () => secretOf(passwordFile),
+    sentinelPassword: sentinelPasswordFile === undefined ? undefined : () => secretOf(sentinelPasswordFile),
     dial: redis.tls ? await redisTls(ca, clock) : (address) => dialTcp({ ...address, clock, timeoutMs: redisDialMs }),
     clock,
   }

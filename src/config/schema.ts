@@ -32,6 +32,7 @@ export const defaults = (hostname: string) => ({
       database: 0,
       username: undefined,
       passwordFile: undefined,
+      sentinelPasswordFile: undefined,
       tls: false,
       ca: undefined,
     },
@@ -65,6 +66,7 @@ export const filePaths: readonly string[] = [
   'backup.passphraseFile',
   'control.path',
   'directory.redis.passwordFile',
+  'directory.redis.sentinelPasswordFile',
   'directory.redis.ca',
 ]
 
@@ -152,6 +154,7 @@ export const settings = is.section({
       database: is.count('a database', 0, 65_535),
       username: optional(is.text('a user name')),
       passwordFile: optional(file),
+      sentinelPasswordFile: optional(file),
       tls: is.flag,
       ca: optional(file),
     }),

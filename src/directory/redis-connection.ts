@@ -17,6 +17,8 @@ export interface RedisSettings {
   readonly username?: string | undefined
   /** Read before each connection, so that a password may change. */
   readonly password?: (() => Promise<string>) | undefined
+  /** As `password`, for the Sentinels, which have accounts of their own; none is shown to them without it. */
+  readonly sentinelPassword?: (() => Promise<string>) | undefined
   /** Opens a connection, over TLS or not. */
   readonly dial: Dial
   readonly clock: Clock
@@ -109,13 +111,16 @@ function converse(stream: Duplex, clock: Clock, onMessage: (message: readonly Re
   }
 }
 
+/** How a connection is opened, and who it is then. */
+type Login = Pick<RedisSettings, 'dial' | 'clock' | 'username' | 'password'>
+
 /**
  * Connects, logs in and selects a database.
  * @throws Error that names the server and the reason
  */
 export async function openRedis(
   address: Address,
-  settings: RedisSettings,
+  settings: Login,
   {
     database = 0,
     onMessage = () => {},

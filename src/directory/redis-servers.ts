@@ -18,10 +18,11 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 
 /** @returns where the Sentinels say that the primary is. @throws Error when none of them knows */
 async function askSentinels(settings: RedisSettings): Promise<Address> {
+  const { dial, clock, sentinelPassword: password } = settings
   const failures: string[] = []
   for (const sentinel of settings.sentinels) {
     try {
-      const connection = await openRedis(sentinel, settings)
+      const connection = await openRedis(sentinel, { dial, clock, password })
       const asked = connection.run('SENTINEL', 'get-master-addr-by-name', settings.primary)
       const found = await asked.finally(connection.close)
       if (Array.isArray(found)) return { host: String(found[0]), port: Number(found[1]) }

@@ -100,8 +100,11 @@ export async function redisServer(
   }
 }
 
-/** A Sentinel that alone decides that a primary is down. */
-export async function sentinel(primary: RedisServer): Promise<{ readonly host: string; readonly port: number }> {
+/** A Sentinel that alone decides that a primary is down. `settings` are further lines of its configuration. */
+export async function sentinel(
+  primary: RedisServer,
+  settings: readonly string[] = [],
+): Promise<{ readonly host: string; readonly port: number }> {
   const folder = await mkdtemp(join(tmpdir(), 'atedge-sentinel-'))
   closeLater(() => rm(folder, { recursive: true, force: true }))
   const port = await freePort()
@@ -115,6 +118,7 @@ export async function sentinel(primary: RedisServer): Promise<{ readonly host: s
       `sentinel monitor edge 127.0.0.1 ${primary.port} 1`,
       'sentinel down-after-milliseconds edge 300',
       'sentinel failover-timeout edge 2000',
+      ...settings,
       '',
     ].join('\n'),
   )

@@ -199,9 +199,25 @@ describe('a replicated Redis', () => {
     await until(async () =>
       (await redisCli(watcher.port, ['sentinel', 'replicas', 'edge'])).includes(String(replica.port)),
     )
+    await until(async () => (await replica.run('get', 'alice')) === 'a:1')
     await primary.kill()
     await until(async () => store.replace('@bob', 'b:1', undefined).catch(() => false))
     expect(await replica.run('get', 'bob')).toBe('b:1')
     expect(await get('@alice')).toBe('a:1')
+  })
+
+  it.each([
+    ['have no password', [], undefined],
+    ['have a password of their own', ['requirepass other'], 'other'],
+  ])('with a password is found by Sentinels that %s', async (_what, lines, sentinelPassword) => {
+    const primary = await redisServer(['--requirepass', 'secret'])
+    const watcher = await sentinel(primary, ['sentinel auth-pass edge secret', ...lines])
+    const { store, logs } = await storeOn({
+      ...{ servers: [], sentinels: [watcher], password: async () => 'secret' },
+      sentinelPassword: sentinelPassword === undefined ? undefined : async () => sentinelPassword,
+    })
+    expect(logs.join()).not.toContain('does not answer')
+    expect(await store.replace('@alice', 'a:1', undefined)).toBe(true)
+    expect(await store.get('@alice')).toBe('a:1')
   })
 })
