@@ -71,8 +71,8 @@ export const limits = {
   dialMs: 10_000,
   /** Notifications on their way to one peer before the first is answered: enough for a flash write and a long way. */
   deliveryWindow: 128,
-  /** A recipient that the directory does not know for this long gets nothing: one that restarted empty is filled by then. */
-  unknownRecipientMs: 300_000,
+  /** Characters of them; nothing more leaves until some are answered. One longer notification goes alone. */
+  deliveryChars: 1_048_576,
   /** Life of an ephemeral notification, which bounds the memory it takes (draft of October 2026). */
   ephemeralMs: 120_000,
   /** Ephemeral notifications held at one time; the oldest of whoever holds most give way. */

@@ -8,7 +8,7 @@ import type { Notification } from '../core/notification.ts'
 import type { Store } from '../core/storage.ts'
 import { isBlocked } from '../verbs/block-list.ts'
 import { attempt } from './delivery-attempt.ts'
-import { createQueue, type Entry, type Judge } from './delivery-queue.ts'
+import { charsOf, createQueue, type Entry, type Judge } from './delivery-queue.ts'
 import type { Settle } from './delivery-settlement.ts'
 import type { EphemeralStore } from './ephemeral.ts'
 import type { PeerFeatures, PeerSession } from './peer-session.ts'
@@ -56,6 +56,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
   const { self, clock, log, store, peers, ephemeral, settle } = parts
   const queue = createQueue(recipient, store.outbox, ephemeral)
   const inFlight = new Map<string, Entry>()
+  let charsInFlight = 0
   const held = new Set<string>()
   /** Keys whose first notification the peer could not take, until the next attempt. */
   const stuck = new Set<string>()
@@ -64,8 +65,8 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
   let culprit: { readonly token: string; readonly times: number } | undefined
   let failures = 0
   let refusals = 0
-  /** Since when the directory does not know the recipient. */
-  let unknownSince: number | undefined
+  /** Whether the directory did not know the recipient at the last attempt. */
+  let unknown = false
   let cancelPause: (() => void) | undefined
   let cancelStuck: (() => void) | undefined
   let broken: Error | undefined
@@ -106,20 +107,6 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     return true
   }
 
-  /** @returns undefined when the directory has not known the recipient for too long (page 07, 16.2) */
-  const openSession = async (): Promise<PeerSession | undefined> => {
-    try {
-      const session = await peers.proven(recipient)
-      unknownSince = undefined
-      return session
-    } catch (error) {
-      if (!(error instanceof AtError && error.code === 'AT0007')) throw error
-      unknownSince ??= clock.now()
-      if (clock.now() - unknownSince < limits.unknownRecipientMs) throw error
-      return undefined
-    }
-  }
-
   /** Remembers on which notification a connection failed; the others go first when it is the same one again and again. */
   const blame = ({ token, order }: Entry): void => {
     const times = culprit?.token === token ? culprit.times + 1 : 1
@@ -142,8 +129,11 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
   }
 
   /** The next of its key may go. */
-  const free = ({ token, order }: Entry): void => {
-    if (inFlight.delete(token)) held.delete(order)
+  const free = ({ token, order, notification }: Entry): void => {
+    if (inFlight.delete(token)) {
+      held.delete(order)
+      charsInFlight -= charsOf(notification)
+    }
     changed()
   }
 
@@ -165,6 +155,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
   const launch = (entry: Entry, session: PeerSession, features: PeerFeatures): void => {
     inFlight.set(entry.token, entry)
     held.add(entry.order)
+    charsInFlight += charsOf(entry.notification)
     underWay++
     send(entry, session, features)
       .catch((error: Error) => {
@@ -206,19 +197,18 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
 
   const sendNext = async (entry: Entry): Promise<void> => {
     if (await isOver(entry)) return
-    const session = await openSession()
-    if (session === undefined) {
-      log('warn', 'the directory does not know a recipient', { recipient, id: entry.notification.id })
-      await end(entry, 'errored')
-      return
-    }
+    const session = await peers.proven(recipient)
     launch(entry, session, await featuresOf(entry, session))
+  }
+
+  const hasRoom = (): boolean => {
+    const window = asked === undefined || asked.features.eAtn ? limits.deliveryWindow : 1
+    return inFlight.size === 0 || (inFlight.size < window && charsInFlight < limits.deliveryChars)
   }
 
   /** Sends as many as may be in flight. */
   const fill = async (): Promise<void> => {
-    const window = (): number => (asked === undefined || asked.features.eAtn ? limits.deliveryWindow : 1)
-    while (!closed && broken === undefined && inFlight.size < window() && stuck.size < mostAside) {
+    while (!closed && broken === undefined && hasRoom() && stuck.size < mostAside) {
       const entry = await next()
       if (entry === undefined) return
       if (broken !== undefined) {
@@ -252,8 +242,17 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     }
   }
 
+  /** A directory whose upstream is away does not know anybody either, so what waits is kept; one line of log is enough. */
+  const tellWhy = (error: Error): void => {
+    const before = unknown
+    unknown = error instanceof AtError && error.code === 'AT0007'
+    if (!unknown) log('info', 'delivery waits', { recipient, reason: error.message })
+    else if (!before)
+      log('warn', 'the directory does not know a recipient; it is asked again while anything waits', { recipient })
+  }
+
   const rest = (error: Error): void => {
-    log('info', 'delivery waits', { recipient, reason: error.message })
+    tellWhy(error)
     queue.rewind()
     broken = undefined
     cancelPause = clock.after(pauseMs(failures++), () => {

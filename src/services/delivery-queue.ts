@@ -56,7 +56,8 @@ type Found = readonly [Source, index: number]
 
 const orderOf = ({ messageType, key }: Notification): string => (messageType === 'text' ? '' : key.toLowerCase())
 
-const charsOf = ({ key, value }: Notification): number => key.length + (value?.length ?? 0)
+/** Characters that a notification holds in memory and on its way, about. */
+export const charsOf = ({ key, value }: Notification): number => key.length + (value?.length ?? 0)
 
 /** Reads two outboxes as one: each keeps its own order, and between them the earlier notification comes first. */
 export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralStore): Queue {

@@ -92,3 +92,30 @@ test('a later value does not overtake an earlier one whose connection breaks whi
   })
   expect(sent).toEqual(['v0', ...values])
 })
+
+test('what is for an atSign that the directory does not know waits for its own expiry, and one line says so', async () => {
+  const clock = manualClock(start)
+  const store = await opened(await temporary())
+  await store.write(async (tx) => {
+    await tx.enqueue(notification('short', { expiresAt: start + 900_000 }))
+    await tx.enqueue(notification('long', { expiresAt: start + 3_600_000 }))
+  })
+  const attempts: number[] = []
+  const lines: string[] = []
+  // Like a directory whose upstream is away: it answers `null` to everything.
+  const proven = async (): Promise<PeerSession> => {
+    attempts.push(clock.now())
+    if (clock.now() < start + 1_800_000) throw new AtError('AT0007', 'Unable to find secondary address')
+    return sessionOf(async () => 'data:success')
+  }
+  await deliver(store, clock, proven, (level, message) => lines.push(`${level} ${message}`))
+  const status = async (id: string): Promise<string | undefined> => (await store.notifications.get(id))?.status
+  await until(async () => {
+    clock.advance(1_000)
+    return (await status('long')) === 'delivered'
+  })
+  expect(await status('short')).toBe('expired')
+  expect(lines).toEqual(['warn the directory does not know a recipient; it is asked again while anything waits'])
+  const pauses = attempts.slice(1).map((at, index) => at - (attempts[index] ?? 0))
+  expect(pauses.length).toBeGreaterThan(20)
+})

@@ -1,4 +1,5 @@
 import { beforeEach, expect, it } from 'vitest'
+import { limits } from '../../src/core/limits.ts'
 import { type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
@@ -39,4 +40,23 @@ it('more than what is read ahead arrives when the peer is back', async () => {
   network.clock.advance(12_000)
   await until(() => isDelivered(ids.at(-1) ?? ''))
   expect(bob.linesWith('notify:').map(keyIn)).toEqual(keys)
+})
+
+it('no more characters are in flight than a bound, and the one that reaches it', async () => {
+  const characters = 200_000
+  const most = Math.ceil(limits.deliveryChars / characters)
+  await network.script('@bob').then((peer) => peer.close())
+  const ids: string[] = []
+  for (let index = 0; index < 3 * most; index++) ids.push(await send(`k${index}`, characters))
+  await until(() => alice.logs.some(({ message }) => message === 'delivery waits'))
+  // The first one is answered once as many as may be are on their way.
+  const bob = await network.script('@bob', async (line, { usual }) => {
+    if (line === 'info:brief') return 'data:{"features":[{"name":"notify.eAtn","status":"GA"}]}\n@alice@'
+    if (keyIn(line) === 'k0') await until(() => bob.maxUnread() >= most)
+    return usual()
+  })
+  network.clock.advance(12_000)
+  await until(() => isDelivered(ids.at(-1) ?? ''))
+  expect(bob.linesWith('notify:')).toHaveLength(ids.length)
+  expect(bob.maxUnread()).toBe(most)
 })
