@@ -21,6 +21,12 @@ export interface FlooredClock extends Clock {
   status(): ClockStatus
 }
 
+/** A clock of which a later run has to know more than its floor. */
+export interface KeptClock extends FlooredClock {
+  /** The latest time that the operator or a time service vouched for; 0 when there is none. Milliseconds since the epoch. */
+  vouched(): number
+}
+
 /** 1 January 2025: this program had not run anywhere before. */
 export const earliestTime = 1_735_689_600_000
 
@@ -44,14 +50,17 @@ const setBackMs = { setting: Number.POSITIVE_INFINITY, timesync: day, nobody: 60
  * @param base wall time, and who vouches for it
  * @param stored the floor of an earlier run, undefined for the first one
  * @param onChange told whenever the source changes, and of the first one
+ * @param vouchedBefore `vouched` of an earlier run: a time service at the start puts a floor right that is later
  */
 export function createFlooredClock(
   base: Clock,
   stored: number | undefined,
   onChange: (status: ClockStatus) => void = () => {},
-): FlooredClock {
+  vouchedBefore = 0,
+): KeptClock {
   let floor = Math.max(stored ?? earliestTime, earliestTime)
   let since = elapsed(base)
+  let vouched = vouchedBefore
   let source: ClockSource | undefined
   let first = true
 
@@ -60,7 +69,8 @@ export function createFlooredClock(
   function judge(wall: number, at: number): ClockSource {
     const voucher = base.vouch?.() ?? 'nobody'
     if (voucher === 'waiting' || wall < earliestTime) return 'none'
-    if (passed(at) - wall > setBackMs[voucher]) return 'none'
+    const corrects = first && voucher === 'timesync' && wall >= vouched - setBackMs.timesync
+    if (!corrects && passed(at) - wall > setBackMs[voucher]) return 'none'
     if (voucher === 'setting') return 'setting'
     // After a long time in a drawer, or on its first day, a clock may be far ahead of the floor; a running one may not jump.
     const unbounded = first && (voucher === 'timesync' || stored === undefined)
@@ -73,8 +83,11 @@ export function createFlooredClock(
     const wall = base.now()
     const found = judge(wall, at)
     if (found !== 'none') {
-      // The operator's word at the start is stronger than a floor that came from a wrong clock.
-      floor = found === 'setting' && first ? wall : Math.max(wall, floor)
+      // At the start a good word is stronger than a floor that came from a wrong clock.
+      const isWrong = first && (found === 'setting' || floor - wall > setBackMs.timesync)
+      floor = isWrong ? wall : Math.max(wall, floor)
+      if (found === 'setting') vouched = wall
+      if (found === 'timesync') vouched = Math.max(wall, vouched)
       since = at
       first = false
     }
@@ -95,6 +108,7 @@ export function createFlooredClock(
     now,
     monotonic: () => elapsed(base),
     after: (ms, task) => base.after(ms, task),
+    vouched: () => vouched,
     trusted: () => look(elapsed(base)) !== 'none',
     status() {
       const at = elapsed(base)

@@ -112,7 +112,7 @@ export const tables = {
   /** Places where long work goes on after a restart, by its name. */
   notes: plain<string>('notes', 'note'),
   identity: plain<Identity>('identity', 'identity'),
-  /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told, and `floorKey`. */
+  /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told, `floorKey` and `vouchedKey`. */
   meta: plain<number>('meta', 'number'),
   /** By `holdingKey`. */
   holdings: plain<Holding>('holdings', 'size of what is held'),
@@ -130,6 +130,9 @@ export const reservedKey = 'commit-reserved'
 
 /** Row of `tables.meta`: a time that has passed for sure, milliseconds since the epoch. */
 export const floorKey = 'clock-floor'
+
+/** Row of `tables.meta`: the latest time that the operator or a time service vouched for, milliseconds since the epoch. */
+export const vouchedKey = 'clock-vouched'
 
 /** Row of `tables.memory`: the last id of the latest gap. */
 export const gapKey = 'commit-gap'

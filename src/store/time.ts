@@ -4,7 +4,7 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { Committed } from './committed.ts'
 import type { Operation } from './database.ts'
-import { floorKey, tables } from './layout.ts'
+import { floorKey, tables, vouchedKey } from './layout.ts'
 import { seal } from './seal.ts'
 import type { Draft } from './writer.ts'
 
@@ -34,20 +34,32 @@ function teller(log: Log): (status: ClockStatus) => void {
 /** Reads the floor of earlier runs and keeps that of this one. A damaged floor is reported, and counts as none. */
 export function createTimeKeeper(committed: Committed, base: Clock, log: Log): TimeKeeper {
   const stored = committed.tryGet(tables.meta, floorKey)
-  const clock = createFlooredClock(base, stored, teller(log))
-  const key = tables.meta.prefix + floorKey
+  const clock = createFlooredClock(base, stored, teller(log), committed.tryGet(tables.meta, vouchedKey))
   let kept = stored ?? 0
+  const rows = (now: number): [name: string, time: number][] => {
+    const vouched = clock.vouched()
+    return vouched === 0
+      ? [[floorKey, now]]
+      : [
+          [floorKey, now],
+          [vouchedKey, vouched],
+        ]
+  }
   return {
     clock,
     ride() {
       const now = clock.now()
       if (Math.abs(now - kept) < limits.clockFloorMs) return []
       kept = now
-      return [{ key, value: seal(key, JSON.stringify(now)) }]
+      return rows(now).map(([name, time]) => {
+        const key = tables.meta.prefix + name
+        return { key, value: seal(key, JSON.stringify(time)) }
+      })
     },
     last(draft) {
       const now = clock.now()
-      if (Math.abs(now - kept) >= worthAWriteMs) draft.put(tables.meta, floorKey, now)
+      if (Math.abs(now - kept) < worthAWriteMs) return
+      for (const [name, time] of rows(now)) draft.put(tables.meta, name, time)
     },
   }
 }

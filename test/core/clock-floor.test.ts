@@ -79,6 +79,17 @@ describe('a time service', () => {
     expect([clock.trusted(), clock.now()]).toEqual([true, morning + decade])
   })
 
+  test('at a start puts a floor right that nobody vouched for, and none that was vouched for', () => {
+    const base = manualClock(morning)
+    base.voucher = 'timesync'
+    const future = morning + decade
+    expect(createFlooredClock(base, future, undefined, morning - day).status()).toEqual({
+      ...{ trusted: true, source: 'timesync', floor: morning },
+    })
+    const vouched = createFlooredClock(base, future, undefined, future)
+    expect([vouched.trusted(), vouched.now()]).toEqual([false, future])
+  })
+
   test.each([decade, -decade])('does not vouch for a jump of %d ms that somebody makes by hand later', (jump) => {
     const { base, clock } = board(morning, morning)
     base.voucher = 'timesync'

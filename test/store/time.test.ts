@@ -68,6 +68,25 @@ test('after a power cut time goes on from the floor, whatever the wall clock sho
   ])
 })
 
+test.each([
+  ['nobody', true],
+  ['timesync', false],
+] as const)(
+  'a floor from the future that %s vouched for: a time service puts it right is %s',
+  async (voucher, isRight) => {
+    const directory = await temporary()
+    const wrong = manualClock(start + decade)
+    wrong.voucher = voucher
+    const before = await timed(directory, wrong)
+    await before.set('a')
+    await before.store.close()
+    const right = manualClock(start)
+    right.voucher = 'timesync'
+    const { store } = await timed(directory, right)
+    expect([store.clock.trusted(), store.clock.now()]).toEqual([isRight, isRight ? start : start + decade])
+  },
+)
+
 test('a damaged floor counts as none', async () => {
   const directory = await temporary()
   const { set, store } = await timed(directory)
