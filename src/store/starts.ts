@@ -114,6 +114,7 @@ export async function beginStart(
     early: early > 0 || known?.['pid'] !== undefined || known?.['distrusted'] === true,
     isLogShort,
     distrust() {
+      if (distrusted) return
       distrusted = true
       void note()
     },

@@ -64,6 +64,11 @@ export interface StoreSeams {
   readonly migrations?: readonly Migration[]
 }
 
+/** What a store writes though nobody changed what it holds. */
+const incidental = [tables.notes, tables.meta, tables.access].map(({ prefix }) => prefix)
+
+const isIncidental = ({ key }: Operation): boolean => incidental.some((prefix) => key.startsWith(prefix))
+
 const defaultCacheBytes = 2 * 1024 * 1024
 
 /** Each opening of LevelDB writes up to 300 KB: a broken disk must not be worn out by attempts. */
@@ -153,7 +158,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   let batchBytes = 0
   let corrupt = false
   const batch = async (changed: readonly Operation[], sync: boolean): Promise<void> => {
-    changes += 1
+    if (!changed.every(isIncidental)) changes += 1
     const operations = [...changed, ...time.ride()]
     const bytes = operations.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0)
     batchBytes += bytes

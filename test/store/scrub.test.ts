@@ -36,6 +36,34 @@ const without =
 const found = (store: Store) => store.health().report?.findings.map(({ what, key }) => `${what} ${key}`)
 const entries = async (store: Store) => (await all(store.commits.entries())).map(({ commitId, key }) => [commitId, key])
 
+test('the place of the check is no change, so that a store that nobody touched gets no new snapshot', async () => {
+  const store = await opened(await temporary())
+  await store.write((tx) => put(tx, 'large@alice', 'x'.repeat(1_000_000)))
+  const before = [store.changes(), store.written()]
+  while (store.health().scrub.rounds < 6) await store.scrub(whole)
+  expect(store.written()).toBeGreaterThan(before[1] ?? 0)
+  expect(store.changes()).toBe(before[0])
+})
+
+test('a damaged table is noted for the next start once, however often it is met', async () => {
+  const directory = await temporary()
+  await (await opened(directory)).close()
+  const first = await opened(directory)
+  await first.write((tx) => put(tx, 'a@alice', 'x'.repeat(1000)))
+  await first.close()
+  const store = await opened(directory)
+  const name = (await readdir(join(directory, 'level'))).filter((file) => file.endsWith('.ldb')).sort()[0] ?? ''
+  const table = await readFile(join(directory, 'level', name))
+  table[20] = (table[20] ?? 0) ^ 1
+  await writeFile(join(directory, 'level', name), table)
+  const noted = () => readFile(join(directory, 'starts.json'), 'utf8').catch(() => '')
+  for (let n = 0; n < 1000 && !(await noted()).includes('distrusted'); n++) await store.scrub(whole)
+  expect(await noted()).toContain('distrusted')
+  await rm(join(directory, 'starts.json'))
+  for (let n = 0; n < 50; n++) await store.scrub(whole)
+  expect(await noted()).toBe('')
+})
+
 test('what is sound passes, however small the steps, and begins anew at the end', async () => {
   const store = await opened(await harmed(() => []))
   let steps = 0
