@@ -9,6 +9,7 @@ import type { Durability } from '../core/storage.ts'
 import { type AnyVerb, findVerb } from '../verbs/table.ts'
 import type { Nested, Ports } from '../verbs/verb.ts'
 import type { Frame } from '../wire/framing.ts'
+import { ownTexts } from '../wire/own-text.ts'
 import { redact } from '../wire/redact.ts'
 import { errorLine, type Reply, type Subscription } from '../wire/reply.ts'
 
@@ -114,7 +115,8 @@ function read(text: string, { session, remembered }: Gatekeeping): Parsed {
   const { verb, rest } = known ?? verbOf(text)
   if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
   if (known !== undefined) return known
-  const parsed = { verb, params: parse(verb, rest), rest }
+  // What a verb keeps must not keep the line.
+  const parsed = { verb, params: ownTexts(parse(verb, rest), text.length), rest }
   if (verb.repeats === true && text.length <= rememberedChars) remembered.set(text, parsed)
   return parsed
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { LineBudget, LineShare } from './line-budget.ts'
+import { ownText } from './own-text.ts'
 
 /** What came out of the bytes: a line of text without its line end, or the reason why there is none. */
 export type Frame =
@@ -23,7 +24,7 @@ function trimmed(text: string): string {
   let to = text.length
   while (from < to && isBlank(text, from)) from++
   while (to > from && isBlank(text, to - 1)) to--
-  return to - from === text.length ? text : text.slice(from, to)
+  return to - from === text.length ? text : ownText(text.slice(from, to), text.length)
 }
 
 /** Cuts a stream of bytes into lines, at every LF, whatever the chunks are. Holds at most one line. */
