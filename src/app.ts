@@ -212,8 +212,8 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const startedAt = elapsed(clock)
   const inbound = () => server.connections()
   const metric = createStats({
-    ...{ self, version, store, notifications, visits, inbound },
-    ...{ now: () => clock.now(), outbound: () => peers.count() },
+    ...{ self, version, clock, store, notifications, visits, inbound },
+    outbound: () => peers.count(),
   })
   const ports: Ports = {
     ...{ self, version, clock, startedAt, remote, federation, feed, outgoing, metric, notificationMs },

@@ -185,5 +185,7 @@ export const limits = {
   /** Longest client pattern in characters. */
   patternLength: 512,
   /** Steps of a client pattern with its counted repetitions written out: each is tried at every character of every key. */
-  patternSteps: 1_000,
+  patternSteps: 300,
+  /** Milliseconds for which one command may judge rows before all others have a turn. */
+  turnMs: 4,
 } as const

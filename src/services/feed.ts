@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { type Notification, notificationView } from '../core/notification.ts'
 import type { Notifications } from '../core/storage.ts'
+import { inTurns } from '../core/turns.ts'
 import { notificationRef } from '../store/layout.ts'
 import type { Feed } from '../verbs/verb.ts'
 import type { Subscription } from '../wire/reply.ts'
@@ -84,7 +85,7 @@ export function createFeed(options: {
   /** Writes what is stored, as fast as the client reads. @returns the time of the latest */
   const writeHistory = async (monitor: Monitor, since: number, written: Set<string>): Promise<number> => {
     let latest = since
-    for await (const notification of notifications.since(since)) {
+    for await (const notification of inTurns(notifications.since(since), clock)) {
       if (!monitors.has(monitor)) return latest
       latest = notification.at
       monitor.shownUntil = latest

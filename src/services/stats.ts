@@ -1,11 +1,11 @@
 import type { Identity } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
-import { replyTime } from '../core/clock.ts'
+import { type Clock, replyTime } from '../core/clock.ts'
 import type { StoreHealth } from '../core/health.ts'
-import type { Pattern } from '../core/pattern.ts'
 import type { Notifications, Store } from '../core/storage.ts'
 import { isSynced, syncsAll } from '../core/sync.ts'
-import type { Ports } from '../verbs/verb.ts'
+import { inTurns } from '../core/turns.ts'
+import type { MetricQuery, Ports } from '../verbs/verb.ts'
 import type { VisitNumbers } from './visits.ts'
 
 /** One open connection as `stats:16` and `stats:17` show it. Times in milliseconds since the epoch. */
@@ -51,16 +51,18 @@ function diskSize(bytes: number): string {
 }
 
 /** The newest change that `sync:from` would show the session (page 07, section 11); -1 for none. */
-async function lastCommit(store: Store, who: Identity, pattern: Pattern | undefined): Promise<number> {
+async function lastCommit(store: Store, clock: Clock, { who, pattern, signal }: MetricQuery): Promise<number> {
   if (pattern === undefined && syncsAll(who)) return store.commits.lastId()
-  for await (const { key, commitId } of store.commits.newest()) if (isSynced(key, who, pattern)) return commitId
+  for await (const { key, commitId } of inTurns(store.commits.newest(), clock, signal)) {
+    if (isSynced(key, who, pattern)) return commitId
+  }
   return -1
 }
 
 /** Entries of the keys that a session may read. */
-async function latestEntries(store: Store, who: Identity, pattern: Pattern | undefined): Promise<string> {
+async function latestEntries(store: Store, clock: Clock, { who, pattern, signal }: MetricQuery): Promise<string> {
   const entries: Record<string, [number, string]> = {}
-  for await (const { key, commitId, operation } of store.commits.entries()) {
+  for await (const { key, commitId, operation } of inTurns(store.commits.entries(), clock, signal)) {
     if (pattern?.(key) !== false && isSynced(key, who, undefined)) entries[key] = [commitId, operation]
   }
   return JSON.stringify(entries)
@@ -76,13 +78,13 @@ const timeText = (ms: number | undefined): string => (ms === undefined ? 'Not Av
 /** LevelDB compacts by itself, so the runs that clients may ask about never were (page 07, section 11). */
 const noCompaction = (): string => '{}'
 
-async function notificationCount(notifications: Notifications, now: number): Promise<string> {
+async function notificationCount(notifications: Notifications, clock: Clock, { signal }: MetricQuery): Promise<string> {
   const type = { sent: 0, received: 0 }
   const status = { delivered: 0, failed: 0, queued: 0 }
   const operations = { update: 0, delete: 0 }
   const messageType = { key: 0, text: 0 }
   let total = 0
-  for await (const notification of notifications.since(-1)) {
+  for await (const notification of inTurns(notifications.since(-1), clock, signal)) {
     total++
     type[notification.type === 'sent' ? 'sent' : 'received']++
     if (notification.status === 'delivered' || notification.status === 'queued') status[notification.status]++
@@ -90,7 +92,7 @@ async function notificationCount(notifications: Notifications, now: number): Pro
     operations[notification.operation]++
     messageType[notification.messageType]++
   }
-  return JSON.stringify({ total, type, status, operations, messageType, createdOn: now })
+  return JSON.stringify({ total, type, status, operations, messageType, createdOn: clock.now() })
 }
 
 /** The numbers behind `stats`, read when they are asked for. */
@@ -101,15 +103,15 @@ export function createStats(sources: {
   /** Those in memory included. */
   notifications: Notifications
   visits: VisitNumbers
-  now: () => number
+  clock: Clock
   inbound: () => readonly ConnectionSummary[]
   outbound: () => number
 }): Ports['metric'] {
-  const { self, store, visits, inbound } = sources
-  const readers: Record<number, [string, (who: Identity, pattern: Pattern | undefined) => unknown]> = {
+  const { self, clock, store, visits, inbound } = sources
+  const readers: Record<number, [string, (asked: MetricQuery) => unknown]> = {
     1: ['activeInboundConnections', () => String(inbound().length)],
     2: ['activeOutboundConnections', () => String(sources.outbound())],
-    3: ['lastCommitID', async (who, pattern) => String(await lastCommit(store, who, pattern))],
+    3: ['lastCommitID', async (asked) => String(await lastCommit(store, clock, asked))],
     4: ['secondaryStorageSize', () => store.size()],
     5: ['topAtSigns', () => JSON.stringify(visits.topAtSigns())],
     6: ['topKeys', () => JSON.stringify(visits.topKeys())],
@@ -117,18 +119,18 @@ export function createStats(sources: {
     8: ['LastLoggedInDatetime', () => timeText(visits.last('visit'))],
     9: ['diskSize', async () => diskSize(await store.size())],
     10: ['LastPkam', () => timeText(visits.last('pkam'))],
-    11: ['NotificationCount', () => notificationCount(sources.notifications, sources.now())],
+    11: ['NotificationCount', (asked) => notificationCount(sources.notifications, clock, asked)],
     12: ['CommitLogCompactionStats', noCompaction],
     13: ['AccessLogCompactionStats', noCompaction],
     14: ['NotificationCompactionStats', noCompaction],
-    15: ['LatestCommitEntryOfEachKey', (who, pattern) => latestEntries(store, who, pattern)],
+    15: ['LatestCommitEntryOfEachKey', (asked) => latestEntries(store, clock, asked)],
     16: ['activeInboundConnectionsSummary', () => summarize(inbound())],
     17: ['activeInboundConnectionsDetailed', () => detailed(inbound(), self)],
     // Beyond those of the pages, so only for who asks for it by its number.
     18: ['damage', () => damage(store.health())],
   }
-  return async (id, who, pattern) => {
+  return async (id, asked) => {
     const reader = readers[id]
-    return reader === undefined ? undefined : { name: reader[0], value: await reader[1](who, pattern) }
+    return reader === undefined ? undefined : { name: reader[0], value: await reader[1](asked) }
   }
 }

@@ -2,10 +2,11 @@ import { type Identity, permits } from '../core/access.ts'
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { isLive, mergeMetadata } from '../core/metadata.ts'
+import { inTurns } from '../core/turns.ts'
 import { anyOrder, type Part, param, seq, token } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
 import { lineBreak } from './changes.ts'
-import { defineVerb, type Ports } from './verb.ts'
+import { type Call, defineVerb, type Ports } from './verb.ts'
 
 type Enrolled = Extract<Identity, { via: 'pkam' }>
 
@@ -133,10 +134,11 @@ async function ownRecord(wanted: string, who: Enrolled, ports: Ports, act: 'acce
   return { key, record }
 }
 
-async function list(visibility: keyof typeof folders, who: Enrolled, ports: Ports): Promise<Reply> {
+async function list(visibility: keyof typeof folders, who: Enrolled, ports: Ports, { signal }: Call): Promise<Reply> {
   const found: string[] = []
   const folder = `.${folders[visibility]}.`
-  for await (const [text] of ports.records.entries(visibility === 'self' ? '' : `${visibility}:`)) {
+  const entries = ports.records.entries(visibility === 'self' ? '' : `${visibility}:`)
+  for await (const [text] of inTurns(entries, ports.clock, signal)) {
     if (text.includes(folder) && holderOf((await ports.records.get(text))?.value ?? null) === who.enrollmentId)
       found.push(text)
   }
@@ -150,8 +152,8 @@ export const keys = defineVerb({
   summary: 'Keep and read the keys of an enrollment (deprecated; older apps end their enrollment with it).',
   grammar,
   admits: ['owner'],
-  async run(p, ports, { session }) {
-    const who = session.identity
+  async run(p, ports, call) {
+    const who = call.session.identity
     if (who.kind !== 'owner' || who.via !== 'pkam') {
       throw new AtError('AT0011', 'Keys verb cannot be accessed without an enrollmentId')
     }
@@ -159,7 +161,7 @@ export const keys = defineVerb({
     if (p.action === 'get' && p.keyName !== undefined) {
       return data((await ownRecord(p.keyName, who, ports, 'access')).record.value)
     }
-    if (p.action === 'get' && p.visibility !== undefined) return list(p.visibility, who, ports)
+    if (p.action === 'get' && p.visibility !== undefined) return list(p.visibility, who, ports, call)
     if (p.action !== 'delete' || p.keyName === undefined)
       throw invalidSyntax('expected keys:put, keys:get or keys:delete')
     const { key } = await ownRecord(p.keyName, who, ports, 'delete')

@@ -4,6 +4,7 @@ import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Notification, notificationView } from '../core/notification.ts'
 import type { Session } from '../core/session.ts'
+import { inTurns } from '../core/turns.ts'
 import { type Part, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { defineVerb, type Ports } from './verb.ts'
@@ -65,13 +66,13 @@ export const notifyList = defineVerb({
   summary: 'List the notifications that arrived and have not expired, by time.',
   grammar: seq(range),
   admits: ['owner', 'peer'],
-  async run(p, ports: Ports, { session }) {
+  async run(p, ports: Ports, { session, signal }) {
     const { first, last } = periodOf(p)
     const matches = p.pattern === undefined ? () => true : ports.pattern(p.pattern)
     const now = ports.clock.now()
     const found: string[] = []
     let bytes = 0
-    for await (const notification of ports.notifications.since(first - 1)) {
+    for await (const notification of inTurns(ports.notifications.since(first - 1), ports.clock, signal)) {
       if (notification.at > last) break
       if (notification.expiresAt <= now || !isListed(notification, session)) continue
       if (!matches(notification.key) && !matches(bareName(notification.from))) continue

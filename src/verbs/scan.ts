@@ -6,6 +6,7 @@ import { limits } from '../core/limits.ts'
 import { isLive } from '../core/metadata.ts'
 import type { Pattern } from '../core/pattern.ts'
 import type { Session } from '../core/session.ts'
+import { inTurns } from '../core/turns.ts'
 import { anyOrder, bool, flag, integer, optionalAtSign, optionalWord, param, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { defineVerb, everyone, type Ports } from './verb.ts'
@@ -59,15 +60,16 @@ interface Asked {
   readonly showHidden: boolean
   readonly page: number | undefined
   readonly matches: Pattern
+  readonly signal: AbortSignal
 }
 
-async function scanKeys(ports: Ports, session: Session, { showHidden, page, matches }: Asked): Promise<string[]> {
+async function scanKeys(ports: Ports, session: Session, asked: Asked): Promise<string[]> {
+  const { showHidden, page, matches, signal } = asked
   const prefix = session.identity.kind === 'peer' ? `${session.identity.atSign}:` : undefined
   const now = ports.clock.now()
   const found = createPage<string>(page)
-  for await (const [text, metadata] of ports.records.entries(
-    session.identity.kind === 'owner' ? undefined : (prefix ?? 'public:'),
-  )) {
+  const entries = ports.records.entries(session.identity.kind === 'owner' ? undefined : (prefix ?? 'public:'))
+  for await (const [text, metadata] of inTurns(entries, ports.clock, signal)) {
     const key = parseAtKey(text)
     if (!isLive(metadata, now) || !listed(key, session, ports.self, showHidden) || !matches(text)) continue
     found.add(spelling(key, session))
@@ -76,10 +78,11 @@ async function scanKeys(ports: Ports, session: Session, { showHidden, page, matc
   return found.items
 }
 
-async function scanCommits(ports: Ports, session: Session, { showHidden, page, matches }: Asked): Promise<unknown[]> {
+async function scanCommits(ports: Ports, session: Session, asked: Asked): Promise<unknown[]> {
+  const { showHidden, page, matches, signal } = asked
   if (session.identity.kind !== 'owner') throw new AtError('AT0401', 'scan:cl requires an authenticated connection')
   const found = createPage<unknown>(page)
-  for await (const entry of ports.commits.entries()) {
+  for await (const entry of inTurns(ports.commits.entries(), ports.clock, signal)) {
     if (!listed(parseAtKey(entry.key), session, ports.self, showHidden) || !matches(entry.key)) continue
     const { key: atKey, operation, commitId, opTime } = entry
     found.add({ atKey, operation, commitId, opTime: wireTime(opTime) })
@@ -97,7 +100,7 @@ export const scan = defineVerb({
     optionalWord('pattern'),
   ),
   admits: everyone,
-  async run(p, ports, { session }) {
+  async run(p, ports, { session, signal }) {
     const matches = p.pattern === undefined ? () => true : ports.pattern(p.pattern)
     if (p.atSign !== undefined && p.atSign !== ports.self) {
       if (p.cl) throw invalidSyntax("scan:cl can only scan this atSign's own commit log")
@@ -108,7 +111,7 @@ export const scan = defineVerb({
     }
     const find = p.cl ? scanCommits : scanKeys
     return data(
-      JSON.stringify(await find(ports, session, { showHidden: p.showHidden ?? false, page: p.page, matches })),
+      JSON.stringify(await find(ports, session, { showHidden: p.showHidden ?? false, page: p.page, matches, signal })),
     )
   },
   examples: ['scan', 'scan wavi', 'scan:showhidden:true', 'scan:cl sc1', 'scan:showhidden:false:@bob:page:2 ^public:'],

@@ -28,11 +28,11 @@ export const stats = defineVerb({
   summary: 'Numbers about this atServer: connections, last commit id, storage, notifications.',
   grammar: seq(ids),
   admits: ['owner'],
-  async run(p, ports, { session }) {
+  async run(p, ports, { session, signal }) {
     const pattern = p.pattern === undefined ? undefined : ports.pattern(p.pattern)
     const elements: string[] = []
     for (const id of p.ids ?? known) {
-      const metric = await ports.metric(id, session.identity, pattern)
+      const metric = await ports.metric(id, { who: session.identity, pattern, signal })
       if (metric === undefined) throw invalidSyntax(`No metric with ID ${id}`)
       elements.push(JSON.stringify({ id: String(id), name: metric.name, value: metric.value }))
     }

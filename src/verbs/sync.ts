@@ -1,12 +1,12 @@
-import type { Identity } from '../core/access.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { metadataTexts } from '../core/metadata-view.ts'
 import type { CommitEntry, StoredRecord } from '../core/record.ts'
 import { isSynced } from '../core/sync.ts'
+import { inTurns } from '../core/turns.ts'
 import { anyOrder, integer, type Part, param, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
-import { defineVerb, type Ports } from './verb.ts'
+import { type Call, defineVerb, type Ports } from './verb.ts'
 
 /** `:<n>`, -1 for everything. */
 const start: Part<{ after: number }> = {
@@ -35,11 +35,12 @@ const grammar = seq(start, anyOrder(param('limit', integer(0)), param('skipDelet
 type Params = ReturnType<typeof grammar.parse>
 
 /** Entries behind the cursor that the session gets at all, so that a page is cut after the filters, not before. */
-async function* admitted(p: Params, ports: Ports, who: Identity): AsyncGenerator<CommitEntry> {
+async function* admitted(p: Params, ports: Ports, { session, signal }: Call): AsyncGenerator<CommitEntry> {
+  const who = session.identity
   const pattern = p.pattern === undefined ? undefined : ports.pattern(p.pattern)
   const until = p.skipDeletesUntil ?? -1
   let withheld: CommitEntry | undefined
-  for await (const entry of ports.commits.entries(p.after)) {
+  for await (const entry of inTurns(ports.commits.entries(p.after), ports.clock, signal)) {
     withheld = undefined
     if (!isSynced(entry.key, who, pattern)) continue
     if (entry.operation === '-' && entry.commitId <= until) withheld = entry
@@ -73,11 +74,11 @@ export const sync = defineVerb({
   summary: 'Read the changes after a commit id, one page at a time.',
   grammar,
   admits: ['owner'],
-  async run(p, ports, { session }) {
+  async run(p, ports, call) {
     const limit = p.limit || limits.syncPageLimit
     const page: string[] = []
     let bytes = 0
-    for await (const entry of admitted(p, ports, session.identity)) {
+    for await (const entry of admitted(p, ports, call)) {
       const text = await entryText(ports, entry)
       if (text === undefined) continue
       bytes += Buffer.byteLength(text)

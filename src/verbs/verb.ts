@@ -95,6 +95,14 @@ export interface Visits {
 /** One metric behind `stats`; undefined when this server has no data for the id. */
 export type Metric = { readonly name: string; readonly value: unknown }
 
+/** Who asks for a metric, and for what of it. */
+export interface MetricQuery {
+  readonly who: Identity
+  readonly pattern: Pattern | undefined
+  /** Aborted when nobody waits for the metric any more. */
+  readonly signal: AbortSignal
+}
+
 /** Everything a verb may use besides its parameters and session. */
 export interface Ports {
   readonly self: AtSign
@@ -119,7 +127,7 @@ export interface Ports {
   /** Closes the connections of another atSign, proven or about to prove itself. */
   disconnect(atSign: AtSign): void
   /** One metric as a session may see it. */
-  metric(id: number, who: Identity, pattern: Pattern | undefined): Promise<Metric | undefined>
+  metric(id: number, asked: MetricQuery): Promise<Metric | undefined>
   /** Room that one peer may take here. */
   readonly peerQuota: Readonly<Record<HoldingKind, Holding>>
   /** Client regexes are compiled here, once each. */

@@ -124,6 +124,7 @@ scan           type      3     scan (
 scan           range     3     scan:page:-1
 scan           range     3     scan ${'x'.repeat(513)}
 scan           range     3     scan ${'[a-z]{1,1000}'.repeat(30)}
+scan           range     3     scan (a?b?){150}c{2}
 notify         missing   3     notify
 notify         missing   3     notify:
 notify         missing   3     notify:@bob

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
+import { manualClock } from '../support/clock.ts'
 import {
   asEnrolled,
   asOwner,
@@ -241,4 +242,57 @@ test('pages count from 1 and have a size of their own; without a page the whole 
   expect(keys).toEqual([count, limits.scanPageKeys, limits.scanPageKeys, limits.scanPageKeys, 5, 0, 0])
   for (const [index, page] of pages.entries()) expect(await lengthOf(`scan:cl${page} ^k`)).toBe(keys[index])
   expect(await owner.ask('scan:page:2 ^k')).toMatch(/^data:\["k01000\.page@alice",/)
+})
+
+describe('a scan that takes long', () => {
+  const rows = 1_000
+  const enough = 30
+
+  /** A server on which every look at the clock takes a millisecond from the moment on at which `watch` is called. */
+  async function busyServer() {
+    const clock = manualClock()
+    let looks: number | undefined
+    let onRow = (): void => {}
+    const monotonic = (): number => {
+      if (looks !== undefined && ++looks === enough) onRow()
+      return (clock.monotonic?.() ?? 0) + (looks ?? 0)
+    }
+    const server = await startServer({ clock: { ...clock, monotonic } })
+    const owner = await asOwner(server)
+    const commands = Array.from({ length: rows }, (_, id) => ({ id, command: `update:public:k${id}@alice v` }))
+    await owner.ask(`batch:${JSON.stringify(commands)}`)
+    const watch = (task: () => void): void => {
+      looks = 0
+      onRow = task
+    }
+    return { server, watch, looks: () => looks ?? 0 }
+  }
+
+  test('lets another connection be answered in between', async () => {
+    const { server, watch, looks } = await busyServer()
+    const [slow, other] = [await raw(server), await raw(server)]
+    watch(() => other.write('noop:0\n'))
+    slow.write('scan ^public:(k|x)+\n')
+    const order: string[] = []
+    await Promise.all([
+      slow.reply().then(() => order.push('scan')),
+      other.reply().then(() => order.push(looks() < rows / 2 ? 'noop within the first half' : 'noop')),
+    ])
+    expect(order).toEqual(['noop within the first half', 'scan'])
+  })
+
+  test('ends when its client has left', async () => {
+    const { server, watch, looks } = await busyServer()
+    const slow = await raw(server)
+    const left = new Promise<void>((resolve) => {
+      watch(() => {
+        slow.stream.destroy()
+        resolve()
+      })
+    })
+    slow.write('scan ^public:(k|x)+\n')
+    await left
+    for (let turn = 0; turn < rows; turn++) await new Promise(setImmediate)
+    expect(looks()).toBeLessThan(rows)
+  })
 })
