@@ -83,11 +83,16 @@ function leadsTo(chain: readonly X509Certificate[], trust: Trust['own'], now: nu
   return false
 }
 
-const sanEntry = /(DNS|IP Address):("(?:[^"\\]|\\.)*"|[^,\s]+)/g
+/** One entry of a SAN as Node writes it: a value with a comma, a quote or a control character in it is quoted. */
+const sanEntry = /(?:^|, )((?:"(?:[^"\\]|\\.)*"|[^",])+)/gy
+
+/** Only a whole entry of these types counts: a URI or an e-mail address may have their letters inside. */
+const nameEntry = /^(?:DNS|IP Address):([^"\s]+)$/
 
 /** DNS names and addresses of the SAN, then the common names; lower case. Quoted entries are hostile and left out. */
 function namesOf(certificate: X509Certificate): string[] {
-  const alternative = [...(certificate.subjectAltName ?? '').matchAll(sanEntry)].map((match) => match[2] ?? '')
+  const entries = [...(certificate.subjectAltName ?? '').matchAll(sanEntry)].map((match) => match[1] ?? '')
+  const alternative = entries.map((entry) => nameEntry.exec(entry)?.[1] ?? '')
   const common = [...certificate.subject.matchAll(/^CN=(.+)$/gm)].map((match) => match[1] ?? '')
   const names = [...alternative, ...common].filter((name) => name !== '' && !name.startsWith('"'))
   return [...new Set(names.map((name) => name.toLowerCase()))]

@@ -20,7 +20,15 @@ export async function issue(authority: Authority, names: string[], now = Date.no
 }
 
 /** A certificate as public authorities issue it since 2026: for servers only. */
-export async function issueForServersOnly(authority: Authority, name: string): Promise<Identity> {
+export const issueForServersOnly = (authority: Authority, name: string): Promise<Identity> =>
+  issueWithSan(authority, name, [{ type: 2, value: name }])
+
+/** A certificate for servers whose SAN has these entries; types are those of GeneralName (RFC 5280, 4.2.1.6). */
+export async function issueWithSan(
+  authority: Authority,
+  name: string,
+  altNames: readonly { type: number; value: string }[],
+): Promise<Identity> {
   const { publicKey, privateKey } = await newPemPair()
   const certificate = await signDraft(
     {
@@ -31,7 +39,7 @@ export async function issueForServersOnly(authority: Authority, name: string): P
       extensions: [
         { name: 'keyUsage', critical: true, digitalSignature: true },
         { name: 'extKeyUsage', serverAuth: true },
-        { name: 'subjectAltName', altNames: [{ type: 2, value: name }] },
+        { name: 'subjectAltName', altNames },
       ],
     },
     { certificate: authority.certificate, key: authority.key },

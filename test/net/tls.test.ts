@@ -12,7 +12,15 @@ import { clientContext } from '../../src/net/tls-context.ts'
 import { type Authority, newPemPair } from '../../src/provision/authority.ts'
 import { signDraft } from '../../src/provision/x509.ts'
 import { manualClock } from '../support/clock.ts'
-import { day, type Identity, issue, issueForServersOnly, newAuthority, rootAndBranch } from './certificates.ts'
+import {
+  day,
+  type Identity,
+  issue,
+  issueForServersOnly,
+  issueWithSan,
+  newAuthority,
+  rootAndBranch,
+} from './certificates.ts'
 
 let ours: Authority
 let strange: Authority
@@ -203,6 +211,21 @@ describe('a listener', () => {
   it('trusts a certificate for servers only, and says so', async () => {
     const judged = await certificateOf(await issueForServersOnly(ours, 'bob.example'))
     expect(judged).toEqual({ trusted: true, private: true, clientPurpose: false, names: ['bob.example'] })
+  })
+
+  it('takes no name out of entries of the SAN that are not host names or addresses', async () => {
+    const email = 1
+    const uri = 6
+    const shown = await issueWithSan(ours, 'mallory.example', [
+      { type: uri, value: 'urn:DNS:alice.lan' },
+      { type: uri, value: 'urn:x, DNS:alice.lan' },
+      { type: uri, value: 'urn:", DNS:alice.lan' },
+      { type: email, value: 'x@DNS:alice.lan' },
+      { type: email, value: 'x@IP Address:10.0.0.7' },
+      { type: 2, value: 'x, DNS:alice.lan' },
+      { type: 2, value: 'last.example' },
+    ])
+    expect((await certificateOf(shown))?.names).toEqual(['last.example', 'mallory.example'])
   })
 
   it('does not trust unknown authorities, though they send their chain along', async () => {
