@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
 import { certificatesOf } from './trust.ts'
 
@@ -16,10 +17,16 @@ const minVersion = 'TLSv1.2'
  * TLS options of a listener. OpenSSL is told of no authority besides the public ones that it has built in: each one told
  * would be named in every handshake, which costs half of the login rate, and clients of Go and Java show no certificate
  * to a server that names authorities other than theirs. Private ones are judged by `Trust`.
+ * Sessions are never resumed: a resumed one has lost the chain that the client sent and could not be judged.
  * @throws Error that says which of the PEM texts is unusable
  */
-export function serverTls({ cert, key }: ServerContext): { cert: string; key: string; minVersion: 'TLSv1.2' } {
-  const options = { cert, key, minVersion } as const
+export function serverTls({ cert, key }: ServerContext): {
+  cert: string
+  key: string
+  minVersion: 'TLSv1.2'
+  secureOptions: number
+} {
+  const options = { cert, key, minVersion, secureOptions: constants.SSL_OP_NO_TICKET } as const
   try {
     createSecureContext(options)
   } catch (cause) {

@@ -300,6 +300,33 @@ describe('a listener', () => {
     await expect(once(old, 'secureConnect')).rejects.toThrow()
   })
 
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'judges a client that comes again with its %s session as before',
+    async (version) => {
+      const { root, branch } = await rootAndBranch()
+      const shown = await issue(branch, ['bob.example'])
+      const { listener, accepted } = await listen({ ca: root.certificate })
+      let session: Buffer | undefined
+      const visit = async (): Promise<void> => {
+        const socket = connectTls({
+          ...{ ...shown, ca: ours.certificate, servername: 'localhost', port: listener.port },
+          ...{ minVersion: version, maxVersion: version, ...(session === undefined ? {} : { session }) },
+        })
+        const closed = once(socket, 'close')
+        socket.on('session', (given: Buffer) => (session = given))
+        await once(socket, 'data')
+        session ??= socket.getSession()
+        socket.destroy()
+        await closed
+      }
+      await visit()
+      expect(session).toBeDefined()
+      await visit()
+      const judged = { trusted: true, private: true, clientPurpose: true, names: ['bob.example'] }
+      expect(accepted.map(({ info }) => info.certificate)).toEqual([judged, judged])
+    },
+  )
+
   it('offers protocols by ALPN to those who ask', async () => {
     const { listener, accepted } = await listen({ alpn: ['atProtocol/1.0', 'http/1.1'] })
     await once(await dial(listener.port), 'data')
