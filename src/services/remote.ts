@@ -25,6 +25,10 @@ const keptForEver = (key: AtKey): boolean => key.scope === 'public' && key.entit
 const isUnreachable = (error: unknown): boolean =>
   error instanceof AtError && (error.code === 'AT0004' || error.code === 'AT0021' || error.code === 'AT0023')
 
+/** What keeps a session from being opened besides: an answer that is none of an atServer, or no place free. */
+const isNotOpened = (error: unknown): boolean =>
+  isUnreachable(error) || (error instanceof AtError && (error.code === 'AT0006' || error.code === 'AT0008'))
+
 const ownerOf = (key: AtKey): AtSign => {
   if (key.owner === undefined) throw new AtError('AT0003', `key ${key.text} has no owner to ask`)
   return key.owner
@@ -118,10 +122,13 @@ export function createRemote(options: {
     if (!keptForEver(asked)) await remove(cachedForm(asked))
   }
 
-  /** Asks the owner of a record, as a stranger for a public one; the copy becomes what the answer says. */
-  const fetch = async (asked: AtKey): Promise<PeerRecord | undefined> => {
+  /** A session with the owner of a record, as a stranger for a public one. */
+  const openFor = (asked: AtKey): Promise<PeerSession> =>
+    asked.scope === 'public' ? peers.anonymous(ownerOf(asked)) : peers.proven(ownerOf(asked))
+
+  /** Asks the owner of a record; the copy becomes what the answer says. */
+  const fetch = async (asked: AtKey, session: PeerSession): Promise<PeerRecord | undefined> => {
     const owner = ownerOf(asked)
-    const session = await (asked.scope === 'public' ? peers.anonymous(owner) : peers.proven(owner))
     const answer = readAnswer(await session.request(`lookup:all:${asked.entity}${owner}`), asked, owner)
     if (answer === undefined) await drop(asked)
     // On a full disk the answer is as good, only not kept.
@@ -138,15 +145,19 @@ export function createRemote(options: {
       metadata: held.metadata,
     })
     if (stored !== undefined && isFresh(stored, clock.now())) return ofCopy(stored)
+    let isOpen = false
     try {
-      const answer = await fetch(asked)
+      const session = await openFor(asked)
+      isOpen = true
+      const answer = await fetch(asked, session)
       if (answer === undefined) return undefined
       const metadata = keptForEver(asked) ? { ...answer.metadata, ttr: -1 } : answer.metadata
       return { key: asked.text, value: answer.value, metadata }
     } catch (error) {
       // Old news is better than none; `cached:` and `refreshAt` tell the client how old it is.
       const usable = stored?.metadata.ttr && isLive(stored.metadata, clock.now())
-      if (stored === undefined || !usable || !isUnreachable(error)) throw error
+      const isAway = isOpen ? isUnreachable(error) : isNotOpened(error)
+      if (stored === undefined || !usable || !isAway) throw error
       return ofCopy(stored)
     }
   }
@@ -167,7 +178,8 @@ export function createRemote(options: {
     refreshKey,
     dropCopy: remove,
     async refreshCopy({ scope, sharedWith, entity, owner }) {
-      await fetch(makeAtKey({ scope, sharedWith, entity, owner }))
+      const asked = makeAtKey({ scope, sharedWith, entity, owner })
+      await fetch(asked, await openFor(asked))
     },
     lookup: (key, { bypassCache }) =>
       read(makeAtKey({ sharedWith: self, entity: key.entity, owner: ownerOf(key) }), bypassCache),

@@ -177,6 +177,16 @@ describe('a copy of another atSign’s record', () => {
     expect(await owner.ask('lookup:phone.wavi@bob')).toContain('error:AT0021')
   })
 
+  it('answers in place of a host that speaks no atProtocol', async () => {
+    const bob = await answering({ 'phone.wavi': shared({ ttr: 60 }) })
+    await owner.ask('lookup:phone.wavi@bob')
+    network.clock.advance(60_001)
+    await bob.close()
+    await network.script('@bob', () => 'HTTP/1.1 502 Bad Gateway\r\n\r\n')
+    expect(await owner.ask('lookup:phone.wavi@bob')).toBe('data:v1\n@alice@')
+    expect(await owner.ask('lookup:bypassCache:true:phone.wavi@bob')).toContain('error:AT0008')
+  })
+
   it('of an encryption key is checked on every new connection, before the proof', async () => {
     const records = { publickey: 'data:{"key":"public:publickey@bob","data":"KEY1","metaData":{}}' }
     await answering(records)
