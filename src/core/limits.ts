@@ -65,6 +65,8 @@ export const limits = {
   retiredPairKeys: 8,
   /** Copies that one round of refreshing asks for; the others wait for the next round. */
   refreshedCopies: 5_000,
+  /** Those of one owner among them, so that an owner with many does not keep the others from being asked. */
+  refreshedCopiesPerOwner: 500,
   /** Wait for one reply of a peer; a reference peer dials back before it answers (page 08, 11.2). */
   peerReplyMs: 10_000,
   /** Wait for a TCP and TLS connection to a peer or directory. */

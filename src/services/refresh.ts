@@ -49,13 +49,35 @@ export function startRefresh(options: {
       cancel = clock.after(ms, resolve)
     })
 
+  /** Key behind which the next round begins. */
+  let behind = ''
+
+  /** All due copies once, those behind that key first. */
+  async function* fromBehind(): AsyncGenerator<Due> {
+    for (const isLater of [true, false]) {
+      for await (const [text, metadata] of store.records.entries('cached:')) {
+        if (text > behind !== isLater || !isDue(metadata, clock.now())) continue
+        yield { copy: parseAtKey(text), keptWithoutTtr: !metadata.ttr }
+      }
+    }
+  }
+
+  /** The next round begins where this one passed over a copy for the first time, so that the turn of each one comes. */
   const dueCopies = async (): Promise<Due[]> => {
     const due: Due[] = []
-    for await (const [text, metadata] of store.records.entries('cached:')) {
-      if (!isDue(metadata, clock.now())) continue
-      due.push({ copy: parseAtKey(text), keptWithoutTtr: !metadata.ttr })
+    const counts = new Map<AtSign | undefined, number>()
+    let next: string | undefined
+    for await (const entry of fromBehind()) {
+      const count = counts.get(entry.copy.owner) ?? 0
+      if (count === limits.refreshedCopiesPerOwner) {
+        next ??= due.at(-1)?.copy.text
+        continue
+      }
+      counts.set(entry.copy.owner, count + 1)
+      due.push(entry)
       if (due.length === limits.refreshedCopies) break
     }
+    behind = next ?? due.at(-1)?.copy.text ?? ''
     return due
   }
 

@@ -94,6 +94,24 @@ describe('refreshing copies', () => {
     expect(seen.map(({ what }) => what)).toEqual(['cached:@alice:a.wavi@bob', 'cached:@alice:c.wavi@carol'])
   })
 
+  it('comes to every owner, however many copies of one who is away sort first', async () => {
+    away.add('@gone')
+    const change = { operation: '*', opTime: clock.now(), commit: true } as const
+    const metadata = { ttr: 60, refreshAt: clock.now() }
+    await store.write(async (tx) => {
+      for (let index = 10_000; index < 15_100; index++) {
+        await tx.putRecord(parseAtKey(`cached:@alice:a${index}.wavi@gone`), { value: 'v', metadata }, change)
+      }
+    })
+    await keep('cached:@alice:menu.wavi@bob', metadata)
+    start(0)
+    await passUntil(4)
+    expect(seen.map(({ what }) => what)).toEqual([
+      ...['cached:@alice:a10000.wavi@gone', 'cached:@alice:menu.wavi@bob'],
+      ...['cached:@alice:a10500.wavi@gone', 'cached:@alice:menu.wavi@bob'],
+    ])
+  })
+
   it('drops public copies that nobody allowed, without asking; shared ones are asked for (page 07, section 8)', async () => {
     await keep('cached:public:old@bob', {})
     await keep('cached:@alice:old.wavi@bob', {})
