@@ -52,6 +52,9 @@ const subject: Part<{ subject: Subject }> = {
   write: (params) => `:${params.subject.to ?? 'public'}:${writeBody(params.subject)}`,
 }
 
+/** Who notifies, by the choice of the sender: kept with each notification, so that it may not be long. */
+const notifierName = token(/^[^\s:]{1,128}$/)
+
 const grammar = seq(
   anyOrder(
     param('id', token(/^[\w-]{1,64}$/)),
@@ -60,7 +63,7 @@ const grammar = seq(
     param('priority', oneOf(...priorities)),
     param('strategy', oneOf('all', 'latest')),
     param('latestN', integer(1)),
-    param('notifier', token()),
+    param('notifier', notifierName),
     param('ttln', integer(0)),
     timeParam('eAtn', expiryTime),
     flag('eph'),

@@ -36,7 +36,7 @@ async function temporaryFolder(): Promise<string> {
 }
 
 /** Ports that nobody uses now; those that somebody takes meanwhile are tried again elsewhere. */
-const somePort = (): number => 20_000 + Math.floor(Math.random() * 40_000)
+const somePort = (): number => 10_000 + Math.floor(Math.random() * 20_000)
 
 async function onFreePorts<T>(start: (portBase: number) => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {

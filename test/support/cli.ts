@@ -53,8 +53,8 @@ export async function cli(
   return { status, out: out.join(''), err: err.join('') }
 }
 
-/** A port with free ones behind it, as far as one can know. */
-export const somePort = (): number => 20_000 + Math.floor(Math.random() * 40_000)
+/** A port with free ones behind it, as far as one can know: below those that the system takes for outgoing connections. */
+export const somePort = (): number => 10_000 + Math.floor(Math.random() * 20_000)
 
 /** A command that runs until it is stopped, in a process of its own. */
 export interface Running {
