@@ -13,7 +13,7 @@ import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
 import { inspectLogs, type Salvage } from './salvage.ts'
 import { moveAside, setAside } from './set-aside.ts'
 import { restoreNewest } from './snapshot-files.ts'
-import { type HarmedTable, harmedTables, replaceTables } from './tables.ts'
+import { harmedTables, removeStrays, replaceTable } from './tables.ts'
 
 /** Name of the folder of LevelDB inside the folder of a store. */
 export const databaseName = 'level'
@@ -98,22 +98,39 @@ async function plain(ladder: Ladder, path: string): Promise<Database> {
   }
 }
 
-/** Puts tables right before LevelDB sees them: it takes damage for data, or dies of it. @returns whether it has to repair */
-async function mendTables({ losses }: Ladder, path: string, harmed: readonly HarmedTable[]): Promise<boolean> {
-  await replaceTables(path, harmed)
-  const names = (wanted: Soundness) => harmed.filter(({ soundness }) => soundness === wanted).map(({ name }) => name)
-  const mended = names('mended')
-  if (mended.length > 0) losses.step(`flipped bits in ${mended.join(', ')} were put right; nothing is lost by them`)
-  for (const { name, lost } of harmed) {
-    for (const key of lost) losses.found({ what: `part of table ${name} up to`, key, cause: 'it cannot be read' })
+/**
+ * Puts tables right before LevelDB sees them: it takes damage for data, or dies of it.
+ * @param before runs once, before the first of them is changed
+ * @returns whether it has to repair
+ */
+async function mendTables(
+  { losses }: Ladder,
+  path: string,
+  budget: number,
+  before: () => Promise<unknown>,
+): Promise<boolean> {
+  const names: Record<Soundness, string[]> = { sound: [], mended: [], damaged: [] }
+  let copied: Promise<unknown> | undefined
+  for await (const table of harmedTables(path, budget)) {
+    copied ??= before()
+    await copied
+    await replaceTable(path, table)
+    names[table.soundness].push(table.name)
+    for (const key of table.lost) {
+      losses.found({ what: `part of table ${table.name} up to`, key, cause: 'it cannot be read' })
+    }
   }
-  return names('damaged').length > 0
+  if (names.mended.length > 0) {
+    losses.step(`flipped bits in ${names.mended.join(', ')} were put right; nothing is lost by them`)
+  }
+  return names.damaged.length > 0
 }
 
 async function repair(ladder: Ladder, path: string): Promise<void> {
   const { directory, losses } = ladder
   const copy = await setAside(directory, path)
-  await mendTables(ladder, path, await harmedTables(path, Number.POSITIVE_INFINITY))
+  await removeStrays(path)
+  await mendTables(ladder, path, Number.POSITIVE_INFINITY, async () => {})
   await repairDatabase(path)
   // What the repair could not use is in the copy.
   await rm(join(path, 'lost'), { recursive: true, force: true })
@@ -190,10 +207,9 @@ async function openSalvaged(ladder: Ladder, path: string, salvage: Salvage): Pro
 
 /** @returns what cannot be put right without a repair */
 async function tableFlaw(ladder: Ladder, path: string): Promise<string | undefined> {
-  const harmed = await harmedTables(path, ladder.thorough ? Number.POSITIVE_INFINITY : limits.verifyAtOpenBytes)
-  if (harmed.length === 0) return undefined
-  await setAside(ladder.directory, path)
-  return (await mendTables(ladder, path, harmed)) ? 'its tables are damaged' : undefined
+  const budget = ladder.thorough ? Number.POSITIVE_INFINITY : limits.verifyAtOpenBytes
+  const isDamaged = await mendTables(ladder, path, budget, () => setAside(ladder.directory, path))
+  return isDamaged ? 'its tables are damaged' : undefined
 }
 
 async function openOrMend(ladder: Ladder, path: string): Promise<Climbed> {

@@ -21,11 +21,15 @@ const skipped: Readonly<Record<number, (reader: ByteReader) => void>> = {
 const removedTag = 6
 const addedTag = 7
 
-/** Takes one edit over into the tables, number to bytes. @returns whether it was understood */
-function apply(edit: Buffer, tables: Map<number, number>): boolean {
+/** Members without which LevelDB does not open: number of the log, of the next file, of the last change. */
+const neededTags = [2, 3, 4] as const
+
+/** Takes one edit over into the tables, number to bytes, and its tags. @returns whether it was understood */
+function apply(edit: Buffer, tables: Map<number, number>, tags: Set<number>): boolean {
   const reader = { at: 0, bytes: edit }
   while (reader.at < edit.length) {
     const tag = readVarint(reader) ?? 0
+    tags.add(tag)
     if (tag === removedTag) {
       readVarint(reader)
       tables.delete(readVarint(reader) ?? -1)
@@ -40,6 +44,23 @@ function apply(edit: Buffer, tables: Map<number, number>): boolean {
     else skipped[tag](reader)
   }
   return true
+}
+
+/** The tables of a MANIFEST, number to bytes. */
+interface Listing {
+  readonly tables: ReadonlyMap<number, number>
+  /** Whether nothing is missing that LevelDB asks for. */
+  readonly isWhole: boolean
+}
+
+/** @returns undefined when it is damaged */
+function listingOf(manifest: Buffer): Listing | undefined {
+  const tables = new Map<number, number>()
+  const tags = new Set<number>()
+  for (const { data, state } of readLog(manifest)) {
+    if (state !== 'sound' || !apply(data, tables, tags)) return undefined
+  }
+  return { tables, isWhole: neededTags.every((tag) => tags.has(tag)) }
 }
 
 async function currentManifest(path: string): Promise<Buffer | undefined> {
@@ -87,13 +108,22 @@ async function tableFlaw(path: string, number: number, bytes: number): Promise<s
 export async function flawOf(path: string): Promise<string | undefined> {
   const manifest = await currentManifest(path)
   if (manifest === undefined) return undefined
-  const tables = new Map<number, number>()
-  for (const { data, state } of readLog(manifest)) {
-    if (state !== 'sound' || !apply(data, tables)) return 'its MANIFEST is damaged'
-  }
-  for (const [number, bytes] of tables) {
+  const listing = listingOf(manifest)
+  if (listing === undefined) return 'its MANIFEST is damaged'
+  for (const [number, bytes] of listing.tables) {
     const flaw = await tableFlaw(path, number, bytes)
     if (flaw !== undefined) return flaw
   }
   return undefined
+}
+
+/**
+ * Numbers of the tables that belong to a database: the others are left from a compaction that was cut short, or are not
+ * removed yet.
+ * @returns undefined when its MANIFEST does not say
+ */
+export async function namedTables(path: string): Promise<ReadonlySet<number> | undefined> {
+  const manifest = await currentManifest(path)
+  const listing = manifest === undefined ? undefined : listingOf(manifest)
+  return listing?.isWhole === true ? new Set(listing.tables.keys()) : undefined
 }

@@ -14,8 +14,9 @@ async function flawIn(path: string): Promise<string | undefined> {
   if (await isInUse(path)) return undefined
   const flaw = await flawOf(path)
   if (flaw !== undefined) return flaw
-  const harmed = await harmedTables(path, Number.POSITIVE_INFINITY)
-  if (harmed.length > 0) return `damaged: ${harmed.map(({ name }) => name).join(', ')}`
+  const harmed: string[] = []
+  for await (const { name } of harmedTables(path, Number.POSITIVE_INFINITY)) harmed.push(name)
+  if (harmed.length > 0) return `damaged: ${harmed.join(', ')}`
   const salvage = await inspectLogs(path, true)
   return salvage === undefined ? undefined : `damaged: ${salvage.files.join(', ')}`
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { limits } from '../core/limits.ts'
 import { type Database, openDatabase, repairDatabase } from './database.ts'
 import { hasCode, reasonOf } from './refusal.ts'
-import { harmedTables, isTableName, replaceTables } from './tables.ts'
+import { harmedTables, isTableName, replaceTable } from './tables.ts'
 
 // LevelDB cannot open a database without writing. So it gets a folder in memory, in which tables, which never change,
 // are links to the real ones, and the few small files that change are copies.
@@ -42,7 +42,7 @@ async function makeShadow(parent: string, path: string): Promise<string> {
     else await copyFile(join(path, name), join(shadow, name))
   }
   // Links are replaced, never what they lead to.
-  await replaceTables(shadow, await harmedTables(shadow, limits.verifyAtOpenBytes))
+  for await (const table of harmedTables(shadow, limits.verifyAtOpenBytes)) await replaceTable(shadow, table)
   return shadow
 }
 

@@ -162,5 +162,6 @@ export function checkTable(bytes: Buffer): TableCheck {
     return mended ? { soundness: 'mended', bytes, lost: [] } : { soundness: 'sound', lost: [] }
   }
   const lost = index.filter((entry) => !good.includes(entry)).map(({ key }) => userKey(key))
-  return { soundness: 'damaged', bytes: rebuild(bytes, good), lost }
+  // LevelDB dies of a table without a key when it repairs.
+  return { soundness: 'damaged', ...(good.length > 0 && { bytes: rebuild(bytes, good) }), lost }
 }

@@ -1,5 +1,6 @@
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { namedTables } from './manifest.ts'
 import { syncFolder } from './snapshot.ts'
 import { checkTable, type TableCheck } from './table-file.ts'
 
@@ -10,33 +11,37 @@ export interface HarmedTable extends TableCheck {
 
 export const isTableName = (name: string): boolean => /^\d+\.(?:ldb|sst)$/.test(name)
 
+const numberOf = (name: string): number => Number.parseInt(name, 10)
+
+/** Tables of a database; those that its MANIFEST does not name, half-written ones among them, are none of it. */
+async function tableNames(path: string): Promise<{ all: string[]; own: string[] }> {
+  const known = await namedTables(path)
+  const all = (await readdir(path)).filter(isTableName)
+  return { all, own: known === undefined ? all : all.filter((name) => known.has(numberOf(name))) }
+}
+
 /**
  * Looks through the tables of a database that is not open, the newest first: those are about to be read and merged.
  * @param budget bytes after which it stops
  */
-export async function harmedTables(path: string, budget: number): Promise<HarmedTable[]> {
-  const names = (await readdir(path)).filter(isTableName)
-  names.sort((a, b) => Number.parseInt(b, 10) - Number.parseInt(a, 10))
-  const harmed: HarmedTable[] = []
+export async function* harmedTables(path: string, budget: number): AsyncGenerator<HarmedTable> {
+  const { own } = await tableNames(path)
+  own.sort((a, b) => numberOf(b) - numberOf(a))
   let read = 0
-  for (const name of names) {
+  for (const name of own) {
     if (read >= budget) break
     const bytes = await readFile(join(path, name))
     read += bytes.length
     const check = checkTable(bytes)
-    if (check.soundness !== 'sound') harmed.push({ name, ...check })
+    if (check.soundness !== 'sound') yield { name, ...check }
   }
-  return harmed
 }
 
-/** Puts what is right in place of harmed tables; one that is beyond use goes. Set a copy aside first. */
-export async function replaceTables(path: string, harmed: readonly HarmedTable[]): Promise<void> {
-  for (const { name, bytes } of harmed) {
-    const target = join(path, name)
-    if (bytes === undefined) {
-      await rm(target)
-      continue
-    }
+/** Puts what is right in place of a harmed table; one that is beyond use goes. Set a copy aside first. */
+export async function replaceTable(path: string, { name, bytes }: HarmedTable): Promise<void> {
+  const target = join(path, name)
+  if (bytes === undefined) await rm(target)
+  else {
     const file = await open(`${target}.new`, 'w', 0o600)
     try {
       await file.writeFile(bytes)
@@ -50,6 +55,17 @@ export async function replaceTables(path: string, harmed: readonly HarmedTable[]
 }
 
 /**
+ * Removes tables that are none of a database before it is repaired: a repair takes in every table that it finds. All stay
+ * when one is missing, for the MANIFEST may be an old one then. Set a copy aside first.
+ */
+export async function removeStrays(path: string): Promise<void> {
+  const known = await namedTables(path)
+  const { all, own } = await tableNames(path)
+  if (known === undefined || own.length < known.size) return
+  for (const name of all) if (!own.includes(name)) await rm(join(path, name))
+}
+
+/**
  * Looks through the tables of a database in use, round after round. They never change, but may go.
  * @returns a function that may read so many bytes more, and names a table that is not as it was written
  */
@@ -60,7 +76,7 @@ export function createPatrol(path: string): (bytes: number) => Promise<string | 
     credit += more
     // A table is read whole, and paid for afterwards.
     if (credit <= 0) return undefined
-    if (names.length === 0) names = (await readdir(path)).filter(isTableName)
+    if (names.length === 0) names = (await tableNames(path)).own
     const name = names.pop()
     const bytes = name === undefined ? undefined : await readFile(join(path, name)).catch(() => undefined)
     credit = Math.min(credit, more) - (bytes?.length ?? 0)

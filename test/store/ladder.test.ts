@@ -217,3 +217,28 @@ test('a store that is in use is refused before anything in it is judged, however
   const again = await opened(directory)
   expect((await all(again.records.entries())).map(([key]) => key)).toEqual(['a@alice', 'b@alice'])
 })
+
+test('a table that a compaction has left half written is no damage, at the start or while running', async () => {
+  const directory = await provisioned()
+  const stray = join(level(directory), '999999.ldb')
+  await writeFile(stray, Buffer.alloc(5000, 7))
+  const store = await opened(directory)
+  expect([store.health().state, store.health().report]).toEqual(['sound', undefined])
+  expect(await readdir(level(directory))).not.toContain('999999.ldb')
+  await writeFile(stray, Buffer.alloc(5000, 7))
+  await store.scrub(10_000_000)
+  expect(store.health().report).toBeUndefined()
+  expect(await readAll(store)).toEqual(values)
+})
+
+test('a repair takes in no table that is none of the database, nor reports it', async () => {
+  const directory = await provisioned()
+  const [table = ''] = await filesLike(directory, /\.ldb$/)
+  await writeFile(join(level(directory), '999999.ldb'), Buffer.alloc(5000, 7))
+  const bytes = await readFile(table)
+  bytes.fill(0xa5, 8, 40)
+  await writeFile(table, bytes)
+  const { state, report } = (await opened(directory)).health()
+  expect(state).toBe('repaired')
+  expect(report?.findings.map(({ what }) => what).join()).not.toContain('999999')
+})
