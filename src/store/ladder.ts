@@ -76,6 +76,7 @@ async function replay(
   { operations, lost, batches, files }: Salvage,
   losses: Losses,
 ): Promise<void> {
+  if (files.length === 0) return
   await database.batch(operations, true)
   const where = files.join(', ')
   if (batches === 0) {
@@ -198,6 +199,12 @@ async function mend(ladder: Ladder, path: string, cause: unknown): Promise<Climb
 
 /** Opens a database of which a log holds damage: LevelDB would drop good changes with the bad ones. */
 async function openSalvaged(ladder: Ladder, path: string, salvage: Salvage): Promise<Climbed> {
+  // A power cut leaves such an end, and then it is no loss; but the changes may have been acknowledged before it was harmed.
+  if (salvage.dropped > 0) {
+    ladder.log('warn', 'changes at the end of the log cannot be read: commit ids that may be lost stay unused', {
+      changes: salvage.dropped,
+    })
+  }
   // A disk that takes no copy is going to be read only.
   await setAside(ladder.directory, path).catch(() => undefined)
   const { database } = await openOrMend(ladder, path)

@@ -18,7 +18,7 @@ async function flawIn(path: string): Promise<string | undefined> {
   for await (const { name } of harmedTables(path, Number.POSITIVE_INFINITY)) harmed.push(name)
   if (harmed.length > 0) return `damaged: ${harmed.join(', ')}`
   const salvage = await inspectLogs(path, true)
-  return salvage === undefined ? undefined : `damaged: ${salvage.files.join(', ')}`
+  return salvage === undefined || salvage.files.length === 0 ? undefined : `damaged: ${salvage.files.join(', ')}`
 }
 
 /**

@@ -32,7 +32,12 @@ export interface Salvage {
   readonly lost: readonly string[]
   /** Batches that cannot be used. */
   readonly batches: number
-  /** Names of the files with damage. */
+  /**
+   * Batches at the very end that cannot be read, after a run that did not end by itself: most likely writes that were not
+   * acknowledged, but nobody knows.
+   */
+  readonly dropped: number
+  /** Names of the files with damage before their end. */
   readonly files: readonly string[]
 }
 
@@ -56,11 +61,10 @@ function take(record: LogRecord, latest: Map<string, Operation | undefined>): vo
   else for (const operation of operationsOf(record.data)) latest.set(operation.key, operation)
 }
 
-/** The records of a log; after a power cut, what nobody can read at its end is a write that was not acknowledged. */
-function recordsOf(bytes: Buffer, afterCut: boolean): LogRecord[] {
-  const records = [...readLog(bytes)]
-  if (afterCut) while (records.at(-1)?.state === 'damaged') records.pop()
-  return records
+/** The records of a log without those at its end that nobody can read, and how many these are. */
+function withoutTail(records: readonly LogRecord[]): { records: readonly LogRecord[]; dropped: number } {
+  const last = records.findLastIndex(({ state }) => state !== 'damaged')
+  return { records: records.slice(0, last + 1), dropped: records.length - last - 1 }
 }
 
 /**
@@ -74,19 +78,25 @@ export async function inspectLogs(path: string, afterCut: boolean): Promise<Salv
   const latest = new Map<string, Operation | undefined>()
   const files = new Set<string>()
   let batches = 0
+  let dropped = 0
   for (const name of names) {
-    for (const record of recordsOf(await readFile(join(path, name)), afterCut)) {
+    const whole = [...readLog(await readFile(join(path, name)))]
+    // A power cut tears the log that is being written. Every older one was finished before.
+    const isNewest = afterCut && name === names.at(-1)
+    const kept = isNewest ? withoutTail(whole) : { records: whole, dropped: 0 }
+    dropped += kept.dropped
+    for (const record of kept.records) {
       if (record.state !== 'sound') files.add(name)
       if (record.state === 'damaged') batches += 1
       take(record, latest)
     }
   }
-  if (files.size === 0) return undefined
+  if (files.size === 0 && dropped === 0) return undefined
   const operations: Operation[] = []
   const lost: string[] = []
   for (const [key, operation] of latest) {
     if (operation === undefined) lost.push(key)
     else operations.push(operation)
   }
-  return { operations, lost, batches, files: [...files] }
+  return { operations, lost, batches, dropped, files: [...files] }
 }

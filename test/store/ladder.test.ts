@@ -242,3 +242,30 @@ test('a repair takes in no table that is none of the database, nor reports it', 
   expect(state).toBe('repaired')
   expect(report?.findings.map(({ what }) => what).join()).not.toContain('999999')
 })
+
+/** A store that stopped early, with some bytes changed in the changes at the end of its newest log. */
+async function smeared(pattern: string): Promise<string> {
+  const directory = await provisioned()
+  const [log = ''] = await filesLike(directory, /\.log$/)
+  const bytes = await readFile(log)
+  const at = bytes.lastIndexOf(pattern)
+  bytes.fill(0xa5, at + 3, at + 9)
+  await writeFile(log, bytes)
+  await writeFile(join(directory, 'starts.json'), JSON.stringify({ early: 1 }))
+  return directory
+}
+
+test('damage at the end of the log after a power cut is said, and no id that was told is issued again', async () => {
+  const lines: string[] = []
+  const store = await opened(await smeared('!records!key39@alice'), { log: (_, line) => lines.push(line) })
+  expect(await store.records.get('key38@alice')).toBeDefined()
+  expect(lines.join()).toContain('at the end of the log')
+  expect(await store.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(values.length)
+})
+
+test('damage at the end of a log that is not the newest is no power cut', async () => {
+  const directory = await smeared('!records!key39@alice')
+  await writeFile(join(level(directory), '999999.log'), '')
+  const store = await opened(directory)
+  expect(store.health().report?.findings.map(({ key }) => key)).toContain('key39@alice')
+})
