@@ -22,8 +22,12 @@ export async function roomOf(directory: string): Promise<Room> {
   return { totalBytes: (blocks - bfree + bavail) * bsize, freeBytes: bavail * bsize }
 }
 
-/** Making room writes tables anew, and wears the disk: no more often than this, unless it gets worse. */
+/**
+ * Making room writes tables anew, and wears the disk: no more often than this, unless it gets worse. On a disk that others
+ * keep tight it is of no use, and done ever more seldom.
+ */
 const againMs = 600_000
+const seldomMs = 86_400_000
 
 /** A measurement holds for this part of what is free, within bounds. */
 const part = 20
@@ -45,6 +49,8 @@ export function createDiskBudget(parts: {
   let use: DiskUse = { usedBytes: 0, freeBytes: Number.POSITIVE_INFINITY, state: 'ok' }
   let written = 0
   let madeRoomAt = Number.NEGATIVE_INFINITY
+  let pauseMs = againMs
+  let hasChanged = true
   let making: Promise<void> | undefined
 
   async function measure(): Promise<DiskState> {
@@ -75,16 +81,27 @@ export function createDiskBudget(parts: {
     }
   }
 
+  /** Whether more room can be expected by now. */
+  const isDue = (state: DiskState): boolean =>
+    hasChanged && elapsed(clock) - madeRoomAt >= (state === 'full' ? againMs : pauseMs)
+
+  async function makeRoomOnce(worse: boolean): Promise<void> {
+    madeRoomAt = elapsed(clock)
+    hasChanged = false
+    try {
+      await makeRoom()
+    } finally {
+      making = undefined
+      pauseMs = worse || use.state === 'ok' ? againMs : Math.min(pauseMs * 2, seldomMs)
+    }
+  }
+
   async function look(): Promise<void> {
     const before = use.state
     const state = await measure()
     const worse = state !== before && state !== 'ok' && before !== 'full'
-    if (state === 'ok' || (!worse && elapsed(clock) - madeRoomAt < againMs)) return
-    madeRoomAt = elapsed(clock)
-    // Measuring goes on meanwhile: writers do not wait for room to be made.
-    making ??= makeRoom().finally(() => {
-      making = undefined
-    })
+    // Measuring goes on while room is made: writers do not wait for it.
+    if (making === undefined && state !== 'ok' && (worse || isDue(state))) making = makeRoomOnce(worse)
     await making
   }
 
@@ -98,6 +115,7 @@ export function createDiskBudget(parts: {
     check,
     wrote(bytes) {
       written += bytes
+      hasChanged = true
       if (written >= Math.min(Math.max(use.freeBytes / part, leastBytes), mostBytes)) void check()
     },
     assertRoom() {

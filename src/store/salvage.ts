@@ -33,8 +33,8 @@ export interface Salvage {
   /** Batches that cannot be used. */
   readonly batches: number
   /**
-   * Batches at the very end that cannot be read, after a run that did not end by itself: most likely writes that were not
-   * acknowledged, but nobody knows.
+   * Batches at the end of a log that cannot be read, after a run that did not end by itself: most likely writes that were
+   * not acknowledged, but nobody knows.
    */
   readonly dropped: number
   /** Names of the files with damage before their end. */
@@ -81,9 +81,8 @@ export async function inspectLogs(path: string, afterCut: boolean): Promise<Salv
   let dropped = 0
   for (const name of names) {
     const whole = [...readLog(await readFile(join(path, name)))]
-    // A power cut tears the log that is being written. Every older one was finished before.
-    const isNewest = afterCut && name === names.at(-1)
-    const kept = isNewest ? withoutTail(whole) : { records: whole, dropped: 0 }
+    // LevelDB goes on to a new log without a sync of the old one: a power cut tears both.
+    const kept = afterCut ? withoutTail(whole) : { records: whole, dropped: 0 }
     dropped += kept.dropped
     for (const record of kept.records) {
       if (record.state !== 'sound') files.add(name)

@@ -14,10 +14,11 @@ export const isTableName = (name: string): boolean => /^\d+\.(?:ldb|sst)$/.test(
 const numberOf = (name: string): number => Number.parseInt(name, 10)
 
 /** Tables of a database; those that its MANIFEST does not name, half-written ones among them, are none of it. */
-async function tableNames(path: string): Promise<{ all: string[]; own: string[] }> {
+async function tableNames(path: string): Promise<{ all: string[]; own: string[]; isCertain: boolean }> {
   const known = await namedTables(path)
   const all = (await readdir(path)).filter(isTableName)
-  return { all, own: known === undefined ? all : all.filter((name) => known.has(numberOf(name))) }
+  const own = known === undefined ? all : all.filter((name) => known.has(numberOf(name)))
+  return { all, own, isCertain: known !== undefined && own.length >= known.size }
 }
 
 /**
@@ -59,9 +60,8 @@ export async function replaceTable(path: string, { name, bytes }: HarmedTable): 
  * when one is missing, for the MANIFEST may be an old one then. Set a copy aside first.
  */
 export async function removeStrays(path: string): Promise<void> {
-  const known = await namedTables(path)
-  const { all, own } = await tableNames(path)
-  if (known === undefined || own.length < known.size) return
+  const { all, own, isCertain } = await tableNames(path)
+  if (!isCertain) return
   for (const name of all) if (!own.includes(name)) await rm(join(path, name))
 }
 
@@ -76,7 +76,11 @@ export function createPatrol(path: string): (bytes: number) => Promise<string | 
     credit += more
     // A table is read whole, and paid for afterwards.
     if (credit <= 0) return undefined
-    if (names.length === 0) names = (await tableNames(path)).own
+    if (names.length === 0) {
+      const { own, isCertain } = await tableNames(path)
+      // LevelDB is about to change its list: another time, then.
+      names = isCertain ? own : []
+    }
     const name = names.pop()
     const bytes = name === undefined ? undefined : await readFile(join(path, name)).catch(() => undefined)
     credit = Math.min(credit, more) - (bytes?.length ?? 0)

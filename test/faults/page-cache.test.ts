@@ -1,10 +1,10 @@
-import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemClock as clock } from '../../src/core/clock.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type Acknowledged, nothing, verify } from './check.ts'
-import { createRandom, full, howMany, place, seed } from './settings.ts'
+import { createRandom, howMany, place, seed } from './settings.ts'
 import { type Place, step, writers } from './workload.ts'
 
 // A power cut takes what is in the page cache and not on flash. A real run is recorded: before and after every batch, how
@@ -15,6 +15,8 @@ import { type Place, step, writers } from './workload.ts'
 /** Batches that are recorded: some megabytes, so that logs become tables and tables are merged. */
 const batches = howMany(260, 1_500)
 const endings = howMany(1, 8)
+/** Batches during which a table appears. */
+const leastTables = howMany(1, 4)
 
 /** Length of each file of LevelDB at one moment. */
 type Lengths = Map<string, number>
@@ -33,6 +35,8 @@ interface Step {
 }
 
 const isContent = (name: string): boolean => /^(?:CURRENT|MANIFEST-\d+|\d+\.(?:ldb|log))$/.test(name)
+
+const isNewTable = (name: string, before: Lengths): boolean => name.endsWith('.ldb') && !before.has(name)
 
 /** Lengths now; every file gets a second name under which it outlives its removal. */
 async function look(level: string, archive: string): Promise<Lengths> {
@@ -59,6 +63,12 @@ async function record(folder: string): Promise<{ steps: Step[]; archive: string;
   const steps: Step[] = []
   let synced: Lengths = new Map()
   let started = false
+  const isLongEnough = (): boolean => {
+    const tables = steps.filter(({ before, after }) =>
+      [...after.keys()].some((name) => isNewTable(name, before.lengths)),
+    )
+    return steps.length >= batches && tables.length >= leastTables
+  }
   const store = await openStore(
     { directory, atSign: '@alice', clock, outboxPerPeer: 1_000_000 },
     {
@@ -80,7 +90,7 @@ async function record(folder: string): Promise<{ steps: Step[]; archive: string;
   started = true
   const work = async (writer: number): Promise<void> => {
     const at: Place = { change: -1, delivery: -1 }
-    while (steps.length < batches) {
+    while (!isLongEnough()) {
       await step(store, writer, at, (what, _, number) => {
         acknowledged[what][writer] = number
       })
@@ -117,7 +127,8 @@ async function make(
   for (const name of names) {
     const [was, is] = [before.lengths.get(name), after.get(name)]
     if (name.endsWith('.ldb')) {
-      if (is !== undefined || was !== undefined) await link(join(from, name), join(level, name))
+      // LevelDB writes over a table that no list names: that must not reach the recording.
+      if (is !== undefined || was !== undefined) await copyFile(join(from, name), join(level, name))
       continue
     }
     const bytes = (await readFile(join(from, name))).subarray(0, Math.max(was ?? 0, is ?? 0))
@@ -132,15 +143,13 @@ async function make(
 const shown = (error: unknown): string =>
   error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
 
-test(`of ${batches} batches, each cut off in the middle, nothing that was acknowledged is lost (seed ${seed})`, async () => {
+test(`of ${batches} batches and more, each cut off in the middle, nothing that was acknowledged is lost (seed ${seed})`, async () => {
   const random = createRandom(seed)
   const folder = await place()
   const { steps, archive, marker } = await record(folder)
   const kinds: readonly Ending[] = ['lost', 'torn', 'zero', 'rot', 'whole']
   const bad: string[] = []
-  let tables = 0
   for (const [index, one] of steps.entries()) {
-    tables += [...one.after.keys()].filter((name) => name.endsWith('.ldb') && !one.before.lengths.has(name)).length
     for (let turn = 0; turn < endings; turn += 1) {
       const ending = kinds[(index + turn) % kinds.length] ?? 'lost'
       const directory = join(folder, 'cut')
@@ -159,5 +168,4 @@ test(`of ${batches} batches, each cut off in the middle, nothing that was acknow
   }
   expect(bad).toEqual([])
   expect(steps.length).toBeGreaterThanOrEqual(batches)
-  expect(tables, 'the run was too short for a table').toBeGreaterThan(full ? 3 : 0)
 })

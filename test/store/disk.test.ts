@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Store } from '../../src/core/storage.ts'
+import { createDiskBudget } from '../../src/store/disk.ts'
 import { manualClock } from '../support/clock.ts'
 import { all, enrollment, notification, opened, put, remove, start, temporary } from './fixtures.ts'
 
@@ -179,8 +180,38 @@ test('on a real small disk the store stops growing before it is full, answers, a
   expect(stored).toBeGreaterThan(100)
   expect((await store.records.get('n0@alice'))?.value).toHaveLength(80_000)
   for (let n = 0; n < stored; n++) await store.write((tx) => remove(tx, `n${n}@alice`))
-  clock.advance(600_000)
+  await store.disk.check()
+  clock.advance(3_600_000)
   await store.disk.check()
   expect(store.disk.use().state).toBe('ok')
   await store.write((tx) => put(tx, 'again@alice', value()))
+})
+
+test('a disk that others keep tight is not rewritten every ten minutes, nor at all while nothing changes', async () => {
+  const clock = manualClock(start)
+  let rounds = 0
+  const disk = createDiskBudget({
+    room: async () => ({ totalBytes: total, freeBytes: 0.07 * total }),
+    size: async () => MiB,
+    ...{ maxBytes: undefined, clock, log: () => {}, steps: [] },
+    async compact() {
+      rounds += 1
+    },
+  })
+  const after = async (minutes: number, bytes: number): Promise<number> => {
+    disk.wrote(bytes)
+    clock.advance(minutes * 60_000)
+    await disk.check()
+    return rounds
+  }
+  const minutes = [0, 10, 10, 10, 20, 20, 40]
+  const seen: number[] = []
+  for (const pause of minutes) seen.push(await after(pause, 1))
+  expect(seen).toEqual([1, 2, 2, 3, 3, 4, 4])
+  clock.advance(10 * 86_400_000)
+  await disk.check()
+  expect(rounds).toBe(5)
+  clock.advance(10 * 86_400_000)
+  await disk.check()
+  expect(rounds).toBe(5)
 })

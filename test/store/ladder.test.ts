@@ -262,10 +262,3 @@ test('damage at the end of the log after a power cut is said, and no id that was
   expect(lines.join()).toContain('at the end of the log')
   expect(await store.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(values.length)
 })
-
-test('damage at the end of a log that is not the newest is no power cut', async () => {
-  const directory = await smeared('!records!key39@alice')
-  await writeFile(join(level(directory), '999999.log'), '')
-  const store = await opened(directory)
-  expect(store.health().report?.findings.map(({ key }) => key)).toContain('key39@alice')
-})
