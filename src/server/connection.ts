@@ -9,6 +9,7 @@ import type { FeedSource, WriteLine } from '../services/feed.ts'
 import { type Frame, lineSplitter } from '../wire/framing.ts'
 import type { LineBudget } from '../wire/line-budget.ts'
 import type { Answer, Gate } from './dispatch.ts'
+import { createHeldLines } from './held.ts'
 import { createInOrder } from './in-order.ts'
 import { createOutput } from './output.ts'
 import { whenRead } from './when-read.ts'
@@ -88,11 +89,6 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   let finished = false
   let refusals = 0
   let unsubscribe: (() => void) | undefined
-  /** Notifications of a multiplexed monitor that wait for the reply under way; undefined when there is none. */
-  let held: string[] | undefined
-  let heldChars = 0
-  /** Run once what is held has gone on its way. */
-  let onReleased: (() => void)[] = []
   let multiplexed = false
   let cancelLinger: (() => void) | undefined
 
@@ -119,18 +115,10 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     next = 0
   }
 
-  const forgetHeld = (): void => {
-    held = undefined
-    heldChars = 0
-    const tasks = onReleased
-    onReleased = []
-    for (const task of tasks) task()
-  }
-
   const endMonitor = (): void => {
     unsubscribe?.()
     unsubscribe = undefined
-    forgetHeld()
+    notifications.forget()
   }
 
   const end = (): void => {
@@ -174,32 +162,12 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const whenTaken = (): Promise<void> | undefined =>
     !ended && output.waiting() > limits.unsentBytes ? whenRead(output, clock, standsStill) : undefined
 
-  const whenReleased = (): Promise<void> =>
-    new Promise((resolve) => {
-      onReleased.push(resolve)
-    })
+  const notifications = createHeldLines({ output, whenTaken, standsStill })
 
   const sendNotification: WriteLine = (line) => {
     if (closing) return undefined
-    // Judged before the line is added: one that is longer than the bound by itself still goes to a client that reads.
-    if (output.waiting() + heldChars > limits.monitorBacklogBytes) {
-      standsStill()
-      return undefined
-    }
     lastActiveAt = clock.now()
-    if (held !== undefined && multiplexed) {
-      held.push(line)
-      heldChars += line.length
-      return heldChars > limits.unsentBytes ? whenReleased().then(whenTaken) : undefined
-    }
-    output.push(line)
-    output.flushSoon()
-    return whenTaken()
-  }
-
-  const releaseHeld = (): void => {
-    for (const line of held ?? []) output.push(line)
-    forgetHeld()
+    return notifications.send(line)
   }
 
   const conclude = ({ answer, monitoring, weight }: Taken): void => {
@@ -215,7 +183,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     refusals = answer.accepted ? 0 : refusals + 1
     if (answer.text !== '') output.push(answer.text)
     if (monitoring && session.identity.kind !== 'owner') endMonitor()
-    releaseHeld()
+    notifications.release()
     if (answer.subscribe !== undefined) {
       endMonitor()
       multiplexed = answer.subscribe.multiplexed === true
@@ -242,7 +210,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     const weight = weightOf(frame)
     queuedChars -= weight
     charsUnderWay += weight
-    if (multiplexed) held = []
+    if (multiplexed) notifications.hold()
     const outcome = gate.answer(session, frame, { signal, monitoring })
     if (!('later' in outcome)) {
       answers.add({ answer: outcome, monitoring, weight })
