@@ -84,6 +84,8 @@ export interface AtServerStatus {
   readonly uptimeMs: number
   /** Open connections: to this server by who stands behind them, and from it to others. */
   readonly connections: Readonly<Record<'total' | 'self' | 'other' | 'anon' | 'outbound', number>>
+  /** Bytes held for long lines of peers: their commands until they are answered, and their replies to this server. */
+  readonly peerLineBytes: Readonly<Record<'commands' | 'replies', number>>
   /** -1 while nothing was written. */
   readonly lastCommitId: number
   readonly storeBytes: number
@@ -265,6 +267,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
         activated: await activated(),
         uptimeMs: elapsed(clock) - startedAt,
         connections: { ...summarize(inbound()), outbound: peers.count() },
+        peerLineBytes: { commands: server.peerLineBytes(), replies: peers.lineBytes() },
         lastCommitId: lastCommitId(),
         storeBytes: await store.size(),
       }

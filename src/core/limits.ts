@@ -2,7 +2,7 @@
 export const limits = {
   /** Command with its LF on an owner or peer session: the size every released client assumes (page 01, 6.1). */
   lineBytes: 10_240_000,
-  /** Unfinished long lines of all peers together, and as much again for their replies: three of the longest. */
+  /** Long lines of all peers together until they are answered, and as much again for their replies: three of the longest. */
   peerLineBytes: 33_554_432,
   /** Command on an open session: the longest legitimate one is a pkam with a post-quantum signature (page 08, 2.2). */
   openLineBytes: 16_384,

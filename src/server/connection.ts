@@ -50,6 +50,10 @@ const nothing: readonly Frame[] = []
 
 const weightOf = (frame: Frame): number => (frame.kind === 'line' ? frame.text.length : 0)
 
+const release = (frame: Frame | undefined): void => {
+  if (frame?.kind === 'line') frame.release?.()
+}
+
 const isStranger = (session: Session): boolean => session.identity.kind === 'anyone'
 
 /**
@@ -79,6 +83,8 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   let queue: readonly Frame[] = nothing
   let next = 0
   let queuedChars = 0
+  /** A line among those that were started is long: it must not stay until others have been started. */
+  let startedLong = false
   /** Characters of the commands that were started and not answered yet. */
   let charsUnderWay = 0
   let running = false
@@ -109,8 +115,10 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
 
   /** Lets go of lines, once that is worth it. */
   const forget = (count: number): void => {
+    for (let index = next; index < count; index++) release(queue[index])
     next = count
-    if (next < queue.length && next < limits.pipelinedLines) return
+    if (next < queue.length && next < limits.pipelinedLines && !startedLong) return
+    startedLong = false
     queue = next < queue.length ? queue.slice(next) : nothing
     next = 0
   }
@@ -212,11 +220,16 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     charsUnderWay += weight
     if (multiplexed) notifications.hold()
     const outcome = gate.answer(session, frame, { signal, monitoring })
+    if (frame.kind === 'line' && frame.release !== undefined) startedLong = true
     if (!('later' in outcome)) {
+      release(frame)
       answers.add({ answer: outcome, monitoring, weight })
       return undefined
     }
-    const later = outcome.later.then((answer) => ({ answer, monitoring, weight }))
+    const later = outcome.later.then((answer) => {
+      release(frame)
+      return { answer, monitoring, weight }
+    })
     answers.add(later)
     // A monitor hears nothing between a command and its reply, so that many replies under way would keep it silent.
     return monitoring || outcome.staged === undefined ? later : outcome.staged

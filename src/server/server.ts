@@ -34,6 +34,8 @@ export interface Server {
    */
   reserve(visitor: Omit<Occupant, 'identity'>): (() => void) | undefined
   connections(): ConnectionSummary[]
+  /** Bytes held for long lines of peers. */
+  peerLineBytes(): number
   /** Closes the connections of another atSign, proven or about to prove itself. */
   disconnect(atSign: AtSign): void
   /** Refuses new streams, answers the commands under way, closes every connection; resolves when none is left. */
@@ -120,6 +122,7 @@ export function createServer(options: {
         createdAt: connection.createdAt,
         lastActiveAt: connection.lastActiveAt(),
       })),
+    peerLineBytes: peerLines.held,
     disconnect(atSign) {
       for (const connection of open) {
         const { identity, challenge } = connection.session()

@@ -26,6 +26,8 @@ export interface Peers {
    */
   anonymous(atSign: AtSign, how?: { insist?: boolean }): Promise<PeerSession>
   count(): number
+  /** Bytes held for long replies. */
+  lineBytes(): number
   close(): void
 }
 
@@ -276,6 +278,7 @@ export function createPeers(options: PeersOptions): Peers {
     proven: (atSign) => session(atSign, true),
     anonymous: (atSign, how) => session(atSign, false, how),
     count: () => open.size,
+    lineBytes: lines.held,
     close() {
       closed = true
       for (const { attempt, ready } of places.values()) if (ready === undefined) attempt.abort(stopping())

@@ -4,7 +4,12 @@ import { ownText } from './own-text.ts'
 
 /** What came out of the bytes: a line of text without its line end, or the reason why there is none. */
 export type Frame =
-  | { readonly kind: 'line'; readonly text: string }
+  | {
+      readonly kind: 'line'
+      readonly text: string
+      /** Of a long line that shares memory with others: to be called once it was dealt with, or never will be. */
+      readonly release?: () => void
+    }
   /** The line was not UTF-8. */
   | { readonly kind: 'notUtf8' }
   /** The line passed the limit; bytes are dropped up to its LF. */
@@ -37,23 +42,28 @@ export interface LineSplitter {
   release(): void
 }
 
+/** Shorter lines are not counted: the most connections there may be hold little with them. */
+const uncountedBytes = 65_536
+
 /** What bytes that are not UTF-8 are read as; bytes may also be this character. */
 const replacement = '\ufffd'
 
-function frameOf(bytes: Buffer, from: number, to: number): Frame {
+/** @param budget where a long line is counted until it was dealt with */
+function frameOf(bytes: Buffer, from: number, to: number, budget: LineBudget | undefined): Frame {
   const text = bytes.toString('utf8', from, to)
   if (text.includes(replacement) && !isUtf8(bytes.subarray(from, to))) return { kind: 'notUtf8' }
-  return { kind: 'line', text: trimmed(text) }
+  const line = trimmed(text)
+  if (budget === undefined || line.length <= uncountedBytes) return { kind: 'line', text: line }
+  // V8 keeps a byte for each character while all are of ASCII, else at most two.
+  const release = budget.take(text.length === to - from ? text.length : 2 * text.length)
+  return release === undefined ? { kind: 'tooLong' } : { kind: 'line', text: line, release }
 }
 
 const nothing = Buffer.alloc(0)
 
-/** Shorter lines are not counted: the most connections there may be hold little with them. */
-const uncountedBytes = 65_536
-
 /**
  * @param limit longest line in bytes with its LF; a longer one yields one `tooLong` frame at once
- * @param budget shared with other splitters; a line that has to give way yields `tooLong` too
+ * @param budget shared with other splitters; a line that has to give way, or finds no room, yields `tooLong` too
  */
 export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
   let longest = limit
@@ -63,6 +73,7 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
   /** The line under way had to give way; nobody was told yet. */
   let gaveWay = false
   let share: LineShare | undefined
+  let lender = budget
 
   const giveUp = (): void => {
     drop()
@@ -72,13 +83,14 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
   share = budget?.join(giveUp)
 
   const hold = (piece: Buffer): void => {
-    if (heldBytes + piece.length > held.length) {
-      const grown = Buffer.allocUnsafe(Math.max(2 * held.length, heldBytes + piece.length))
+    const needed = heldBytes + piece.length
+    if (needed > held.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, Math.min(2 * held.length, longest)))
       held.copy(grown, 0, 0, heldBytes)
       held = grown
     }
     piece.copy(held, heldBytes)
-    heldBytes += piece.length
+    heldBytes = needed
     if (held.length > uncountedBytes) share?.holds(held.length)
   }
 
@@ -97,16 +109,16 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
       drop()
       return { kind: 'tooLong' }
     }
-    if (heldBytes === 0) return frameOf(bytes, from, to)
+    if (heldBytes === 0) return frameOf(bytes, from, to, lender)
     hold(bytes.subarray(from, to))
     if (gaveWay) {
       gaveWay = false
       skipping = false
       return { kind: 'tooLong' }
     }
-    const frame = frameOf(held, 0, heldBytes)
+    const whole = held.subarray(0, heldBytes)
     drop()
-    return frame
+    return frameOf(whole, 0, whole.length, lender)
   }
 
   return {
@@ -114,6 +126,7 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
       longest = bytes
       share?.holds(0)
       share = shared?.join(giveUp)
+      lender = shared
     },
     release: drop,
     push(chunk) {

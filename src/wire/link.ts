@@ -182,7 +182,10 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
 
   const onData = (chunk: Uint8Array): void => {
     if (!started) start(chunk[0])
-    for (const frame of closed ? [] : splitter.push(chunk)) if (!closed) onFrame(frame)
+    for (const frame of closed ? [] : splitter.push(chunk)) {
+      if (!closed) onFrame(frame)
+      if (frame.kind === 'line') frame.release?.()
+    }
     if (!closed && pending[0]?.proves) lookForPrompt(chunk)
   }
 

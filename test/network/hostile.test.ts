@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { AtSign } from '../../src/core/at-sign.ts'
+import { limits } from '../../src/core/limits.ts'
 import { type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
@@ -19,6 +20,9 @@ beforeEach(async () => {
 })
 
 const sessionOf = async (atSign: AtSign): Promise<Client> => (await network.script(atSign)).session('@alice')
+
+/** Bytes that are held for lines of peers. */
+const held = async (): Promise<number> => (await alice.server.status()).peerLineBytes.commands
 
 /** Sends as much as the other side takes, until it closes. */
 async function pour(client: Client, bytes: number): Promise<void> {
@@ -49,7 +53,11 @@ describe('a peer that sends too much', () => {
       await sessionOf('@dave'),
       await sessionOf('@erin'),
     ]
-    for (const client of clients) await pour(client, 9 * mega)
+    for (const client of clients) {
+      await pour(client, 9 * mega)
+      await until(async () => (await held()) > 9 * mega)
+      expect(await held()).toBeLessThanOrEqual(limits.peerLineBytes)
+    }
     // Whoever had to give way hears of it with its next bytes.
     for (const client of clients) client.write('x')
     const gone = await Promise.race(clients.map((client) => client.closed))
@@ -59,6 +67,30 @@ describe('a peer that sends too much', () => {
       'data:success\n@fred@',
     )
     expect(await owner.ask(`update:big.wavi@alice ${'v'.repeat(9 * mega)}`)).toMatch(/^data:\d+\n/)
+  })
+
+  it('in lines that wait to be answered holds no more than three of them; answered ones make room', async () => {
+    const atSigns: AtSign[] = ['@bob', '@carol', '@dave', '@erin', '@fred', '@gina']
+    const clients: Client[] = []
+    for (const atSign of atSigns) clients.push(await sessionOf(atSign))
+    for (const [index, client] of clients.entries()) {
+      client.write('noop:5000\n')
+      await pour(client, 10 * mega)
+      client.write('\n')
+      if (index < 3) await until(async () => (await held()) === 10 * mega * (index + 1))
+      expect(await held()).toBeLessThanOrEqual(limits.peerLineBytes)
+    }
+    // Whoever is sent away takes its lines along.
+    expect(await owner.ask('config:block:add:@bob')).toBe('data:success\n@alice@')
+    expect(await held()).toBe(20 * mega)
+    // The lines of the last three were refused as they came; each hears of it in its turn.
+    network.clock.advance(5_000)
+    for (const client of clients.slice(1, 3)) {
+      expect(await client.reply()).toMatch(/^data:ok\n/)
+      expect(await client.reply()).toMatch(/^error:AT0003-/)
+    }
+    for (const client of clients.slice(3)) expect(await client.closed).toMatch(/^data:ok\n@\w+@error:AT0005-/)
+    expect(await held()).toBe(0)
   })
 
   it('of notifications for others is refused each time and named once a minute', async () => {

@@ -22,6 +22,7 @@ async function deliver(store: Store, clock: ManualClock, proven: () => Promise<P
       proven,
       anonymous: () => Promise.reject(new AtError('AT0004', 'not asked for')),
       count: () => 0,
+      lineBytes: () => 0,
       close() {},
     },
   })

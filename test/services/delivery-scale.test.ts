@@ -86,6 +86,7 @@ test('of two hundred recipients those that answer have everything at once, whate
       },
       anonymous: () => Promise.reject(new AtError('AT0004', 'not asked for')),
       count: () => 0,
+      lineBytes: () => 0,
       close() {},
     },
   })

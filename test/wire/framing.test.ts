@@ -4,6 +4,13 @@ import { type Frame, type LineSplitter, lineSplitter } from '../../src/wire/fram
 import { createLineBudget } from '../../src/wire/line-budget.ts'
 
 const line = (text: string): Frame => ({ kind: 'line', text })
+/** The same, and deals with those that count until somebody did. */
+const dealtWith = (frames: readonly Frame[]): Frame[] =>
+  frames.map((frame) => {
+    if (frame.kind !== 'line') return frame
+    frame.release?.()
+    return line(frame.text)
+  })
 const tooLong: Frame = { kind: 'tooLong' }
 const notUtf8: Frame = { kind: 'notUtf8' }
 
@@ -132,14 +139,38 @@ describe('a line over the limit', () => {
     expect(short.push(Buffer.alloc(500_000, 's'))).toEqual([])
     expect(long.push(Buffer.from('more'))).toEqual([tooLong])
     expect(long.push(Buffer.from('and more\nscan\n'))).toEqual([line('scan')])
-    expect(short.push(Buffer.from('\n'))).toEqual([line('s'.repeat(500_000))])
+    expect(dealtWith(short.push(Buffer.from('\n')))).toEqual([line('s'.repeat(500_000))])
     expect(none.push(Buffer.from('\n'))).toEqual([line('n'.repeat(60_000))])
     expect(long.push(Buffer.alloc(1_100_000, 'l'))).toEqual([tooLong])
     expect(short.push(Buffer.alloc(900_000, 's'))).toEqual([])
     short.release()
     expect(long.push(Buffer.from('\n'))).toEqual([])
     expect(long.push(Buffer.alloc(900_000, 'l'))).toEqual([])
-    expect(long.push(Buffer.from('\ninfo\n'))).toEqual([line('l'.repeat(900_000)), line('info')])
+    expect(dealtWith(long.push(Buffer.from('\ninfo\n')))).toEqual([line('l'.repeat(900_000)), line('info')])
+  })
+
+  test('that is complete counts until it was dealt with: longer ones under way give way, then there is no room', () => {
+    const budget = createLineBudget(1_000_000)
+    const [first, second, third] = [1, 2, 3].map(() => lineSplitter(10_000_000, budget)) as [
+      LineSplitter,
+      LineSplitter,
+      LineSplitter,
+    ]
+    const sent = (bytes: number): Buffer => Buffer.from(`${'v'.repeat(bytes)}\n`)
+    const [waiting] = first.push(sent(400_000))
+    expect(budget.held()).toBe(400_000)
+    expect(second.push(Buffer.alloc(550_000, 'u'))).toEqual([])
+    const [other] = third.push(sent(300_000))
+    expect(other?.kind).toBe('line')
+    expect(second.push(Buffer.from('u'))).toEqual([tooLong])
+    expect(budget.held()).toBe(700_000)
+    expect(first.push(sent(300_001))).toEqual([tooLong])
+    for (const frame of [waiting, other, other]) dealtWith(frame === undefined ? [] : [frame])
+    expect(budget.held()).toBe(0)
+    expect(first.push(Buffer.from(`${'é'.repeat(100_000)}\n`))[0]?.kind).toBe('line')
+    expect(budget.held()).toBe(200_000)
+    expect(first.push(Buffer.from(`${' '.repeat(300_000)}\n${'s'.repeat(60_000)}\n`))).toHaveLength(2)
+    expect(budget.held()).toBe(200_000)
   })
 
   test('follows a limit that changes', () => {
