@@ -27,7 +27,7 @@ import { createFederation, type FederationSettings } from './services/federation
 import { createFeed } from './services/feed.ts'
 import { createPeers } from './services/peers.ts'
 import { createProofs } from './services/proofs.ts'
-import { startRefresh } from './services/refresh.ts'
+import { type RefreshTimes, startRefresh } from './services/refresh.ts'
 import { type CopyRefresh, createRemote } from './services/remote.ts'
 import { ensureSigningKeys } from './services/signing-keys.ts'
 import type { SnapshotSource } from './services/snapshots.ts'
@@ -76,6 +76,8 @@ export interface AtServerOptions {
   readonly outboxPerPeer?: number
   /** Numbers from 0 up to 1 that spread attempts and rounds, so that devices do not act together; injected by tests. */
   readonly random?: () => number
+  /** When copies of other atSigns' records are refreshed; injected by tests. */
+  readonly refreshTimes?: RefreshTimes
 }
 
 /** How an atServer is. Milliseconds and bytes. */
@@ -200,7 +202,8 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const beforeProof: CopyRefresh['refreshKey'] = (peer, session) => remote.refreshKey(peer, session)
   const { random = Math.random } = options
   const peers = createPeers({ self, clock, log, resolve, dial: options.dial, sign, proofs, beforeProof, random })
-  const federation = createFederation({ settings: options.federation ?? defaultFederation, resolve, peers, proofs })
+  const settings = options.federation ?? defaultFederation
+  const federation = createFederation({ settings, resolve, peers, proofs, clock, log })
   const lastCommitId = () => store.commits.lastId()
   const ephemeral = createEphemeral({ self, clock })
   const notifications = withEphemeral(store.notifications, ephemeral)
@@ -209,7 +212,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const autoNotify = options.autoNotify ?? true
   const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs, random })
   const { peerQuota = usualQuota } = options
-  const remote = createRemote({ self, clock, store, peers, quota: peerQuota.copies })
+  const remote = createRemote({ self, clock, store, peers, log, quota: peerQuota.copies })
   const { version } = options
   const startedAt = elapsed(clock)
   const inbound = () => server.connections()
@@ -240,7 +243,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const { enduranceBytes = limits.enduranceBytes } = options
   const wear = await createWearMeter({ store, clock, log, enduranceBytes })
   const stopDiskWatch = startDiskWatch({ store, clock })
-  const stopRefresh = startRefresh({ clock, log, store, remote, random })
+  const stopRefresh = startRefresh({ clock, log, store, remote, random, times: options.refreshTimes })
   const stopUpkeep = startUpkeep({
     ...{ self, store, clock, log, scrubPerDay: options.scrubPerDay ?? limits.scrubPerDayBytes },
     received: (notification) => feed.received(notification),

@@ -1,5 +1,7 @@
 import type { AtSign } from '../core/at-sign.ts'
+import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
+import { type Log, oncePerMinute } from '../core/log.ts'
 import type { PeerCertificate, Session } from '../core/session.ts'
 import { verifyRsa } from '../crypto/signing.ts'
 import type { Federation } from '../verbs/verb.ts'
@@ -45,8 +47,11 @@ export function createFederation(options: {
   resolve: (atSign: AtSign) => Promise<{ host: string; port: number }>
   peers: Peers
   proofs: Proofs
+  clock: Clock
+  log: Log
 }): Federation {
   const { settings, peers, proofs } = options
+  const warn = oncePerMinute(options.log, options.clock)
   const refused = (reason: string): AtError =>
     new AtError('AT0401', `Certificate Verification Failed: ${reason}`, {
       closes: settings.clientCertificate === 'required',
@@ -61,7 +66,9 @@ export function createFederation(options: {
       }
       const { host } = await options.resolve(atSign)
       const reason = objection(certificate, host, settings.clientPurpose)
-      if (reason !== undefined) throw refused(reason)
+      if (reason === undefined) return
+      warn('a caller showed a certificate that does not speak for its atSign', { peer: atSign, reason })
+      throw refused(reason)
     },
     async verifyProof(atSign, name, challenge) {
       const session = await peers.anonymous(atSign, { insist: true })

@@ -3,6 +3,7 @@ import { type AtSign, bareName } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import type { Log } from '../core/log.ts'
 import { isLive, type Metadata } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Holding, Store, Transaction } from '../core/storage.ts'
@@ -42,8 +43,9 @@ export interface CopyRefresh {
    */
   refreshKey(owner: AtSign, session: PeerSession): Promise<void>
   /**
-   * Asks the owner of a copy for the record again: it is written anew or, when the owner has it no more, removed.
-   * @throws AtError when the owner cannot be asked; the copy then stays
+   * Asks the owner of a copy for the record again: it is written anew or, when the owner has it no more (AT0015 or `null`),
+   * removed. After any other answer, a refusal say, it stays as it is (page 03, section 12).
+   * @throws AtError when the owner cannot be asked now; the copy then stays as well
    */
   refreshCopy(copy: AtKey): Promise<void>
   /** Removes a copy. */
@@ -56,10 +58,11 @@ export function createRemote(options: {
   clock: Clock
   store: Store
   peers: Peers
+  log: Log
   /** Copies that are kept of one atSign's records. */
   quota: Holding
 }): Remote & CopyRefresh {
-  const { self, clock, store, peers, quota } = options
+  const { self, clock, store, peers, log, quota } = options
 
   /** What does not fit is answered and not kept. */
   const hasRoom = async (tx: Transaction, owner: AtSign): Promise<boolean> => {
@@ -179,7 +182,13 @@ export function createRemote(options: {
     dropCopy: remove,
     async refreshCopy({ scope, sharedWith, entity, owner }) {
       const asked = makeAtKey({ scope, sharedWith, entity, owner })
-      await fetch(asked, await openFor(asked))
+      const session = await openFor(asked)
+      try {
+        await fetch(asked, session)
+      } catch (error) {
+        if (!(error instanceof AtError) || isUnreachable(error)) throw error
+        log('debug', 'a copy stays as it is', { key: cachedForm(asked).text, code: error.code, reason: error.message })
+      }
     },
     lookup: (key, { bypassCache }) =>
       read(makeAtKey({ sharedWith: self, entity: key.entity, owner: ownerOf(key) }), bypassCache),

@@ -48,9 +48,9 @@ function start(random: number): void {
 }
 
 /** Lets time pass in small steps until so many copies were looked at; what waits for the store waits in earnest. */
-const passUntil = (count: number): Promise<void> =>
+const passUntil = (count: number, stepMs = 30_000): Promise<void> =>
   until(() => {
-    if (seen.length < count) clock.advance(30_000)
+    if (seen.length < count) clock.advance(stepMs)
     return seen.length >= count
   })
 
@@ -70,7 +70,7 @@ describe('refreshing copies', () => {
     expect(seen).toEqual([])
     await passUntil(2)
     expect(seen.map(({ what }) => what)).toEqual(['cached:@alice:due.wavi@bob', 'cached:public:open@bob'])
-    await passUntil(4)
+    await passUntil(4, 600_000)
     expect((seen[2]?.atMs ?? 0) - (seen[0]?.atMs ?? 0)).toBeGreaterThanOrEqual(day)
   })
 
@@ -84,13 +84,43 @@ describe('refreshing copies', () => {
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(60_000)
   })
 
-  it('asks an owner who is away once a round, and others all the same', async () => {
+  it('asks an owner who is away for one copy a turn, and others all the same; later for all of them, once that one is back', async () => {
     away.add('@bob')
     for (const text of ['cached:@alice:a.wavi@bob', 'cached:@alice:b.wavi@bob', 'cached:@alice:c.wavi@carol']) {
       await keep(text, { ttr: 60, refreshAt: clock.now() })
     }
     start(0)
     await passUntil(2)
+    expect(seen.map(({ what }) => what)).toEqual(['cached:@alice:a.wavi@bob', 'cached:@alice:c.wavi@carol'])
+    await passUntil(3)
+    away.clear()
+    const againMs = (seen[2]?.atMs ?? 0) - (seen[1]?.atMs ?? 0)
+    expect(againMs).toBeGreaterThanOrEqual(300_000)
+    await passUntil(5)
+    expect(seen.slice(2).map(({ what }) => what)).toEqual([
+      ...['cached:@alice:a.wavi@bob', 'cached:@alice:a.wavi@bob', 'cached:@alice:b.wavi@bob'],
+    ])
+    expect((seen[3]?.atMs ?? 0) - (seen[2]?.atMs ?? 0)).toBeGreaterThanOrEqual(600_000)
+  })
+
+  it('leaves an owner who stays away to the next round after some turns', async () => {
+    away.add('@bob')
+    await keep('cached:@alice:a.wavi@bob', { ttr: 60, refreshAt: clock.now() })
+    start(0)
+    await passUntil(7, 600_000)
+    expect((seen[5]?.atMs ?? 0) - (seen[0]?.atMs ?? 0)).toBeLessThan(day / 4)
+    expect((seen[6]?.atMs ?? 0) - (seen[0]?.atMs ?? 0)).toBe(day)
+  })
+
+  it('asks no more for a copy that was removed meanwhile', async () => {
+    away.add('@bob')
+    await keep('cached:@alice:a.wavi@bob', { ttr: 60, refreshAt: clock.now() })
+    start(0)
+    await passUntil(1)
+    const change = { operation: '-', opTime: clock.now(), commit: true } as const
+    await store.write((tx) => tx.removeRecord(parseAtKey('cached:@alice:a.wavi@bob'), change))
+    await keep('cached:@alice:c.wavi@carol', { ttr: 60, refreshAt: clock.now() })
+    await passUntil(2, 600_000)
     expect(seen.map(({ what }) => what)).toEqual(['cached:@alice:a.wavi@bob', 'cached:@alice:c.wavi@carol'])
   })
 
@@ -105,9 +135,9 @@ describe('refreshing copies', () => {
     })
     await keep('cached:@alice:menu.wavi@bob', metadata)
     start(0)
-    await passUntil(4)
-    expect(seen.map(({ what }) => what)).toEqual([
-      ...['cached:@alice:a10000.wavi@gone', 'cached:@alice:menu.wavi@bob'],
+    await passUntil(9, 600_000)
+    expect(seen.filter((one, index) => seen[index - 1]?.what !== one.what).map(({ what }) => what)).toEqual([
+      ...['cached:@alice:a10000.wavi@gone', 'cached:@alice:menu.wavi@bob', 'cached:@alice:a10000.wavi@gone'],
       ...['cached:@alice:a10500.wavi@gone', 'cached:@alice:menu.wavi@bob'],
     ])
   })

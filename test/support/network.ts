@@ -136,7 +136,10 @@ const names = { host: 'localhost', loopback: '127.0.0.1' } as const
 export async function startTestNetwork(
   atSigns: readonly AtSign[],
   options: { clock?: ManualClock; trust?: string } & Partial<
-    Pick<AtServerOptions, 'federation' | 'autoNotify' | 'places' | 'random' | 'peerQuota' | 'outboxPerPeer'>
+    Pick<
+      AtServerOptions,
+      'federation' | 'autoNotify' | 'places' | 'random' | 'peerQuota' | 'outboxPerPeer' | 'refreshTimes'
+    >
   > = {},
 ): Promise<TestNetwork> {
   const { clock = manualClock(), trust = '', ...forAll } = options
