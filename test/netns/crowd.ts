@@ -1,17 +1,22 @@
 import { connect, createServer } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { systemClock } from '../../src/core/clock.ts'
 import { newSessionId } from '../../src/crypto/challenge.ts'
+import { dialTls } from '../../src/net/dial.ts'
 import { listenTls } from '../../src/net/listen.ts'
+import { clientContext } from '../../src/net/tls-context.ts'
 import { lineSplitter } from '../../src/wire/framing.ts'
+import { clientOf } from '../support/client.ts'
 
 /** How a peer of a crowd behaves, by its number. */
-export type Manner = 'well' | 'away' | 'slow' | 'resets' | 'nonsense'
+export type Manner = 'well' | 'away' | 'slow' | 'resets' | 'nonsense' | 'poses'
 
 /** Every third one is away. */
 export function mannerOf(index: number): Manner {
   if (index % 3 === 2) return 'away'
   if (index === 0) return 'slow'
   if (index === 3) return 'resets'
+  if (index === 9) return 'poses'
   return index === 6 ? 'nonsense' : 'well'
 }
 
@@ -52,17 +57,24 @@ function talkNonsense(socket: Duplex): void {
   socket.write('@')
 }
 
+interface Trust {
+  readonly chain: string
+  readonly key: string
+  readonly ca: string
+}
+
 /**
- * Starts the servers of many atSigns, each on a port of its own.
+ * Starts the servers of many atSigns, each on a port of its own; one shows the certificate of another machine.
  * @returns tells how many notifications each has taken
  */
 export async function startCrowd(options: {
   host: string
   firstPort: number
   count: number
-  trust: { chain: string; key: string; ca: string }
+  trust: Trust
+  others: Trust
 }): Promise<() => number[]> {
-  const { host, firstPort, count, trust } = options
+  const { host, firstPort, count } = options
   const counts = Array.from({ length: count }, () => 0)
   for (let index = 0; index < count; index++) {
     const manner = mannerOf(index)
@@ -72,13 +84,33 @@ export async function startCrowd(options: {
     const onNotified = (): void => {
       counts[index] = (counts[index] ?? 0) + 1
     }
-    const speak = { well: (socket: Duplex) => serve(socket, onNotified), slow: trickle, nonsense: talkNonsense }[manner]
+    const well = (socket: Duplex): void => serve(socket, onNotified)
+    const speak = { well, slow: trickle, nonsense: talkNonsense, poses: well }[manner]
+    const trust = manner === 'poses' ? options.others : options.trust
     await listenTls({
       ...{ cert: trust.chain, key: trust.key, host, port, handshakeMs: 30_000, log: () => {} },
       onConnection: speak,
     })
   }
   return () => counts
+}
+
+/** Calls an atServer so often, as somebody whom the certificate does not name. @returns what was answered to each `from` */
+export async function pose(
+  to: { host: string; port: number },
+  as: string,
+  times: number,
+  trust: Trust,
+): Promise<string[]> {
+  const answers: string[] = []
+  const context = clientContext({ ca: [trust.ca], cert: trust.chain, key: trust.key })
+  for (let time = 0; time < times; time++) {
+    const client = clientOf(await dialTls({ ...to, context, clock: systemClock }))
+    await client.take(/^@/)
+    answers.push(await client.ask(`from:${as}`))
+    client.stream.destroy()
+  }
+  return answers
 }
 
 /** Opens connections that say nothing, 200 at a time, and leaves them open. */

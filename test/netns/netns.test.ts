@@ -32,6 +32,10 @@ async function expectShown(atSign: '@bob' | '@carol', values: readonly string[])
   expect(shown.filter((value) => values.includes(value))).toEqual(values)
 }
 
+/** The copy that @alice has of a public record. */
+const levelOf = (atSign: '@bob' | '@carol'): Promise<string> =>
+  world.ask('@alice', `llookup:cached:public:level.sensors${atSign}`)
+
 const numbered = (name: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${name}${index}`)
 
@@ -53,13 +57,16 @@ describe('atServers on machines of their own', () => {
     await world.impair('@bob', { delayMs: 0, lossShare: 0 })
   })
 
-  it('serve everybody else while one is cut off, show its copies, and serve that one once it is back; 10,000 connections that say nothing change nothing', async () => {
+  it('serve everybody else while one is cut off, show its copies, and serve that one and refresh its copies once it is back; 10,000 connections that say nothing change nothing', async () => {
     const menu = (): Promise<string> => world.ask('@carol', 'llookup:cached:@carol:menu.sensors@alice')
     await world.ask('@alice', 'update:ttr:-1:ccd:true:@carol:menu.sensors@alice soup')
     await until(async () => (await menu()).startsWith('data:soup'))
     await world.ask('@carol', 'update:ttr:1:@alice:hours.sensors@carol 9 to 5')
     await world.ask('@alice', 'lookup:hours.sensors@carol')
+    await world.ask('@carol', 'update:ttr:1:public:level.sensors@carol low')
+    await world.ask('@alice', 'plookup:level.sensors@carol')
     await world.cut('@carol', true)
+    await world.ask('@carol', 'update:ttr:1:public:level.sensors@carol high')
     const flood = world.flood('@bob', 10_000)
     const values = numbered('cut', 10)
     for (const value of values) {
@@ -68,7 +75,10 @@ describe('atServers on machines of their own', () => {
     }
     await world.ask('@alice', 'delete:@carol:menu.sensors@alice')
     await expectShown('@bob', values)
-    await until(async () => (await world.logged('@alice')).some((line) => /^delivery waits.*@carol/.test(line)))
+    for (const told of [/^delivery waits.*@carol/, /^copies wait for their owners.*@carol/]) {
+      await until(async () => (await world.logged('@alice')).some((line) => told.test(line)))
+    }
+    expect(await levelOf('@carol')).toBe('data:low\n@alice@')
     expect(await world.ask('@alice', 'lookup:all:hours.sensors@carol')).toMatch(
       /^data:\{"key":"cached:@alice:hours\.sensors@carol","data":"9 to 5"/,
     )
@@ -76,9 +86,29 @@ describe('atServers on machines of their own', () => {
     await world.cut('@carol', false)
     await expectShown('@carol', values)
     await until(async () => (await menu()).startsWith('error:AT0015'))
+    await until(async () => (await levelOf('@carol')).startsWith('data:high'))
     await flood
     await world.ask('@bob', 'update:@carol:gate.sensors@bob closed')
     expect(await world.ask('@carol', 'lookup:gate.sensors@bob')).toBe('data:closed\n@carol@')
+  })
+
+  it('refresh their copies over slow lines that lose packets', async () => {
+    await world.ask('@bob', 'update:ttr:1:public:level.sensors@bob low')
+    expect(await world.ask('@alice', 'plookup:level.sensors@bob')).toBe('data:low\n@alice@')
+    await world.impair('@bob', { delayMs: 60, lossShare: 0.03 })
+    // Nobody is told of a public record: a copy that changes was asked for.
+    await world.ask('@bob', 'update:ttr:1:public:level.sensors@bob high')
+    await until(async () => (await levelOf('@bob')).startsWith('data:high'))
+    await world.impair('@bob', { delayMs: 0, lossShare: 0 })
+  })
+
+  it('turn away who poses as another atSign, and say so once a minute', async () => {
+    const answers = await world.pose('@alice', '@p1', 20)
+    expect(answers.filter((answer) => /^error:AT0401-.*does not name/.test(answer))).toHaveLength(20)
+    const lines = (await world.logged('@alice')).filter((line) => line.startsWith('a caller showed a certificate'))
+    expect(lines).toEqual([expect.stringContaining('"peer":"@p1"')])
+    await world.ask('@carol', 'update:@alice:bell.sensors@carol rings')
+    expect(await world.ask('@alice', 'lookup:bell.sensors@carol')).toBe('data:rings\n@alice@')
   })
 
   it('meet those whose address they know while the directory is away', async () => {
@@ -100,5 +130,8 @@ describe('atServers on machines of their own', () => {
     expect((await world.counts()).reduce((sum, count) => sum + count)).toBe(well.length)
     await world.ask('@alice', 'notify:isEncrypted:false:@bob:n.sensors@alice:after the crowd')
     await expectShown('@bob', ['after the crowd'])
+    // One of them shows another's certificate: it was never told anything, and is named once however often it is tried.
+    const posing = (await world.logged('@alice')).filter((line) => /^no session with a peer.*"@p9"/.test(line))
+    expect(posing).toEqual([expect.stringContaining('certificate')])
   })
 })

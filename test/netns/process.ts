@@ -12,7 +12,7 @@ import { createTable } from '../../src/directory/table.ts'
 import { dialTls } from '../../src/net/dial.ts'
 import { clientContext } from '../../src/net/tls-context.ts'
 import { type Client, clientOf } from '../support/client.ts'
-import { flood, startCrowd } from './crowd.ts'
+import { flood, pose, startCrowd } from './crowd.ts'
 import { type Impairment, startProxy } from './proxy.ts'
 
 // One machine of the test network: a hub with the directory, an atServer, or a crowd of peers. Takes commands as JSON lines
@@ -50,6 +50,8 @@ export type Machine =
   | {
       readonly role: 'crowd'
       readonly trust: Trust
+      /** Certificate of another machine. */
+      readonly others: Trust
       readonly host: string
       readonly firstPort: number
       readonly count: number
@@ -67,6 +69,8 @@ export type Command =
   | { readonly do: 'counts' }
   /** Opens connections that say nothing. */
   | { readonly do: 'flood'; readonly to: Place; readonly count: number }
+  /** Calls as somebody else. */
+  | { readonly do: 'pose'; readonly to: Place; readonly as: AtSign; readonly times: number }
 
 type Answerer = (command: Command) => Promise<unknown>
 
@@ -107,6 +111,8 @@ async function startMember(machine: Extract<Machine, { role: 'member' }>): Promi
   const server = await createAtServer({
     ...{ atSign, directory: folder, resolver, dial, clock, log, version: 'test' },
     federation: { clientCertificate: 'required', clientPurpose: 'strict' },
+    // What takes a day elsewhere.
+    refreshTimes: { firstMs: 500, roundMs: 1_000, spreadMs: 100, longestPauseMs: 50, retryMs: 500 },
   })
   await listenFor(server, { ...listen, cert: trust.chain, key: trust.key, ca: trust.ca, log })
   const secret = (await server.cramSecret()) ?? ''
@@ -145,6 +151,7 @@ async function start(machine: Machine): Promise<Answerer> {
   const counts = await startCrowd(machine)
   return async (command) => {
     if (command.do === 'flood') return flood(command.to, command.count)
+    if (command.do === 'pose') return pose(command.to, command.as, command.times, machine.others)
     return command.do === 'counts' ? counts() : unknownCommand(command)
   }
 }

@@ -35,6 +35,8 @@ export interface World {
   directory(on: boolean): Promise<void>
   /** Has the crowd open connections to an atServer that say nothing; resolves when the last one is open. */
   flood(atSign: AtSign, count: number): Promise<void>
+  /** Has the crowd call an atServer so often as one of its peers, with the certificate of another machine. @returns what it was told */
+  pose(atSign: AtSign, as: AtSign, times: number): Promise<string[]>
   close(): Promise<void>
 }
 
@@ -137,11 +139,12 @@ async function issueAll(nodes: readonly Node[], directory: Place) {
     const issued = await issueCertificate(authority, { names: [...new Set(names)], now })
     return { ...issued, ca: authority.certificate }
   }
-  const [hub, ...others] = await Promise.all([
+  const [hub, elsewhere, ...others] = await Promise.all([
     issue(directory.host),
+    issue('elsewhere.lan'),
     ...nodes.map(({ shown, listen }) => issue(shown.host, listen.host)),
   ])
-  return { hub, others }
+  return { hub, elsewhere, others }
 }
 
 /**
@@ -168,9 +171,11 @@ export async function startWorld(options: { members: readonly AtSign[]; crowd: n
       layHub()
       for (const [index, { namespace }] of nodes.entries()) lay(index + 1, namespace)
     }
-    const { hub, others } = await issueAll(nodes, directory)
+    const { hub, elsewhere, others } = await issueAll(nodes, directory)
     const crowdNode = nodes.at(-1)
-    if (hub === undefined || crowdNode === undefined) throw new Error('there is no hub or no crowd')
+    if (hub === undefined || elsewhere === undefined || crowdNode === undefined) {
+      throw new Error('there is no hub or no crowd')
+    }
     const addressOf = ({ host, port }: Place): string => `${host}:${port}`
     const crowdPort = namespaces ? firstCrowdPort : crowdNode.listen.port + 200
     const peers = Array.from({ length: crowd }, (_, index) => [
@@ -194,7 +199,9 @@ export async function startWorld(options: { members: readonly AtSign[]; crowd: n
         if (name !== crowdNode.name)
           await start(name, namespace, { role: 'member', trust, atSign: name, folder: store, listen, directory })
         else
-          await start(name, namespace, { role: 'crowd', trust, host: listen.host, firstPort: crowdPort, count: crowd })
+          await start(name, namespace, {
+            ...{ role: 'crowd', trust, others: elsewhere, host: listen.host, firstPort: crowdPort, count: crowd },
+          })
       }),
     )
   }
@@ -229,6 +236,8 @@ export async function startWorld(options: { members: readonly AtSign[]; crowd: n
     directory: async (on) => void (await command('hub', { do: 'directory', on })),
     flood: async (atSign, count) =>
       void (await command('@crowd', { do: 'flood', to: nodeOf(atSign).node.listen, count })),
+    pose: async (atSign, as, times) =>
+      (await command('@crowd', { do: 'pose', to: nodeOf(atSign).node.listen, as, times })) as string[],
     async impair(atSign, { delayMs, lossShare }) {
       const { node, index } = nodeOf(atSign)
       if (!netem) return void (await throughProxy(atSign, { delayMs, lossShare, isCut: false }))

@@ -284,6 +284,12 @@ describe('the certificate of a server that calls', () => {
       await mesh.script('@bob')
       const wrong = await mesh.connect('@alice', elsewhere)
       expect(await wrong.ask('from:@bob')).toBe(`${failed}: it does not name localhost\n@`)
+      for (let time = 0; time < 5; time++) await wrong.ask('from:@bob')
+      const told = (): unknown[] =>
+        mesh.member('@alice').logs.flatMap(({ level, details }) => (level === 'warn' ? [details] : []))
+      expect(told()).toEqual([{ peer: '@bob', reason: 'it does not name localhost' }])
+      mesh.clock.advance(60_000)
+      expect(told().slice(1)).toEqual([expect.objectContaining({ peer: '@bob', count: 5 })])
       const client = await mesh.connect('@alice', noClient)
       const reply = await client.ask('from:@bob')
       if (clientPurpose === 'lenient') expect(reply).toMatch(/^data:proof:/)
