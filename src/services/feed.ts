@@ -3,6 +3,7 @@ import { type AtSign, bareName } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { type Notification, notificationView } from '../core/notification.ts'
+import { jsonLine } from '../core/one-line.ts'
 import type { Notifications } from '../core/storage.ts'
 import { inTurns } from '../core/turns.ts'
 import { notificationRef } from '../store/layout.ts'
@@ -36,7 +37,7 @@ interface Monitor {
   readonly left: Promise<void>
 }
 
-const lineOf = (view: unknown): string => `notification: ${JSON.stringify(view)}\n`
+const lineOf = (view: unknown): string => `notification: ${jsonLine(view)}\n`
 
 /** Others may choose the same id, and base Python sends different contents under one, each of which is shown. */
 const versionOf = (notification: Notification): string => `${notification.at} ${notificationRef(notification)}`

@@ -9,6 +9,14 @@ import { replyData } from '../wire/link.ts'
 type Json = Record<string, unknown>
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 const times = ['createdAt', 'updatedAt', 'availableAt', 'expiresAt', 'refreshAt'] as const
 
 /** A member out of a peer's JSON, or undefined when it has not the form of its tag. */
@@ -81,15 +89,21 @@ export function readAnswer(line: string, asked: AtKey, owner: AtSign): PeerRecor
     throw error
   }
   if (text === 'null') return undefined
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch {
-    parsed = undefined
-  }
+  const parsed = parse(text)
   if (!isObject(parsed)) throw new AtError('AT0008', `${owner} sent an answer that is not a record`)
   if (parseKey(parsed['key'])?.text !== asked.text)
     throw new AtError('AT0008', `${owner} answered for another key than ${asked.text}`)
   const value = parsed['data']
   return { value: typeof value === 'string' ? value : null, metadata: readMetadata(parsed['metaData'], owner) }
+}
+
+/**
+ * Reads a peer's answer to `scan`.
+ * @throws AtError AT0008 for anything but a list of keys, else the peer's own error
+ */
+export function readKeys(line: string, owner: AtSign): readonly string[] {
+  const keys = parse(replyData(line))
+  const isList = Array.isArray(keys) && keys.every((key): key is string => typeof key === 'string')
+  if (!isList) throw new AtError('AT0008', `${owner} sent an answer to scan that is not a JSON array of keys`)
+  return keys
 }

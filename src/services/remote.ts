@@ -8,10 +8,9 @@ import { isLive, type Metadata } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Holding, Store, Transaction } from '../core/storage.ts'
 import type { Remote, RemoteRecord } from '../verbs/verb.ts'
-import { replyData } from '../wire/link.ts'
 import type { PeerSession } from './peer-session.ts'
 import type { Peers } from './peers.ts'
-import { type PeerRecord, readAnswer } from './remote-answer.ts'
+import { type PeerRecord, readAnswer, readKeys } from './remote-answer.ts'
 
 const isFresh = (copy: StoredRecord, now: number): boolean => {
   const { ttr, refreshAt } = copy.metadata
@@ -196,7 +195,7 @@ export function createRemote(options: {
       read(makeAtKey({ scope: 'public', entity: key.entity, owner: ownerOf(key) }), bypassCache),
     async scan(atSign, pattern) {
       const link = await peers.proven(atSign)
-      return replyData(await link.request(pattern === undefined ? 'scan' : `scan ${pattern}`))
+      return readKeys(await link.request(pattern === undefined ? 'scan' : `scan ${pattern}`), atSign)
     },
   }
 }

@@ -1,6 +1,7 @@
 import { catalogue, type ErrorCode, invalidSyntax } from '../core/errors.ts'
 import { isDeepJson } from '../core/json.ts'
 import { limits } from '../core/limits.ts'
+import { jsonLine } from '../core/one-line.ts'
 import { flag, type Part, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { type Call, defineVerb, type Ports } from './verb.ts'
@@ -54,7 +55,7 @@ interface Entry {
 }
 
 const entryOf = (id: number, response: Record<string, string>, failed: boolean): Entry => ({
-  text: JSON.stringify({ id, response }),
+  text: jsonLine({ id, response }),
   failed,
 })
 
@@ -106,7 +107,7 @@ async function runUntilFailure(list: readonly Command[], call: Call, ports: Port
   const run = createRunner(call, ports)
   const entries: Entry[] = []
   for (const command of list) {
-    if (entries.at(-1)?.failed) entries.push({ text: JSON.stringify({ id: command.id, skipped: true }), failed: true })
+    if (entries.at(-1)?.failed) entries.push({ text: jsonLine({ id: command.id, skipped: true }), failed: true })
     else entries.push(await run(command))
   }
   return entries

@@ -77,9 +77,6 @@ export function writeRecord(
   })
 }
 
-/** Characters at which some released client ends a line, or a text (page 03, section 4; page 05, 2.2): no value may hold them. */
-export const lineBreak = /[\0\r\n\u0085\u2028\u2029]/
-
 /** `priority` words in the order of the protocol. */
 export const priorities = ['low', 'medium', 'high'] as const
 

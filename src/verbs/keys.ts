@@ -2,10 +2,10 @@ import { type Identity, permits } from '../core/access.ts'
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { isLive, mergeMetadata } from '../core/metadata.ts'
+import { jsonLine, lineBreak } from '../core/one-line.ts'
 import { inTurns } from '../core/turns.ts'
 import { anyOrder, type Part, param, seq, token } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
-import { lineBreak } from './changes.ts'
 import { type Call, defineVerb, type Ports } from './verb.ts'
 
 type Enrolled = Extract<Identity, { via: 'pkam' }>
@@ -144,7 +144,7 @@ async function list(visibility: keyof typeof folders, who: Enrolled, ports: Port
   }
   const approved = visibility === 'public' ? undefined : defaultKeys(who, ports)[visibility]
   if (approved !== undefined && (await ports.records.get(approved)) !== undefined) found.push(approved)
-  return data(JSON.stringify(found))
+  return data(jsonLine(found))
 }
 
 export const keys = defineVerb({

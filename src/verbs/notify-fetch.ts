@@ -1,5 +1,6 @@
 import { permitsNotification } from '../core/access.ts'
 import { notificationTexts } from '../core/notification.ts'
+import { jsonLine } from '../core/one-line.ts'
 import { seq, tail } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
 import { notificationId } from './notifying.ts'
@@ -14,11 +15,11 @@ export const notifyFetch = defineVerb({
     const found = await ports.notifications.get(id)
     // One that is gone and one that has expired cannot be told apart later (page 04, section 8).
     if (found === undefined || found.expiresAt < ports.clock.now()) {
-      return data(JSON.stringify({ id, notificationStatus: 'NotificationStatus.expired' }))
+      return data(jsonLine({ id, notificationStatus: 'NotificationStatus.expired' }))
     }
     const refusal = permitsNotification(session.identity, 'read', found, 'fetch notify')
     if (refusal !== undefined) throw refusal
-    return data(JSON.stringify(notificationTexts(found)))
+    return data(jsonLine(notificationTexts(found)))
   },
   examples: ['notify:fetch:fccf2ddc-9316-4302-a11b-3dd214857431'],
 })

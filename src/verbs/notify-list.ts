@@ -3,6 +3,7 @@ import { bareName } from '../core/at-sign.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Notification, notificationView } from '../core/notification.ts'
+import { jsonLine } from '../core/one-line.ts'
 import type { Session } from '../core/session.ts'
 import { inTurns } from '../core/turns.ts'
 import { type Part, seq } from '../wire/grammar.ts'
@@ -76,7 +77,7 @@ export const notifyList = defineVerb({
       if (notification.at > last) break
       if (notification.expiresAt <= now || !isListed(notification, session)) continue
       if (!matches(notification.key) && !matches(bareName(notification.from))) continue
-      const text = JSON.stringify(notificationView(notification))
+      const text = jsonLine(notificationView(notification))
       bytes += Buffer.byteLength(text)
       // The reply must stay one that clients can read; the rest is found by date.
       if (bytes > limits.pageBytes && found.length > 0) break

@@ -7,10 +7,10 @@ import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Metadata, MetadataChange } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
+import { lineBreak } from '../core/one-line.ts'
 import type { Session } from '../core/session.ts'
 import type { Part, ValueType } from '../wire/grammar.ts'
 import { blockListKey, parseBlockList } from './block-list.ts'
-import { lineBreak } from './changes.ts'
 import type { Ports } from './verb.ts'
 
 // What `notify`, `notify:multi` and `notify:all` have in common.

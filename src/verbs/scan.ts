@@ -4,6 +4,7 @@ import { wireTime } from '../core/clock.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { isLive } from '../core/metadata.ts'
+import { jsonLine } from '../core/one-line.ts'
 import type { Pattern } from '../core/pattern.ts'
 import type { Session } from '../core/session.ts'
 import { inTurns } from '../core/turns.ts'
@@ -107,11 +108,11 @@ export const scan = defineVerb({
       if (session.identity.kind !== 'owner') {
         throw new AtError('AT0401', 'Scan to another atSign cannot be performed without auth')
       }
-      return data(await ports.remote.scan(p.atSign, p.pattern))
+      return data(jsonLine(await ports.remote.scan(p.atSign, p.pattern)))
     }
     const find = p.cl ? scanCommits : scanKeys
     return data(
-      JSON.stringify(await find(ports, session, { showHidden: p.showHidden ?? false, page: p.page, matches, signal })),
+      jsonLine(await find(ports, session, { showHidden: p.showHidden ?? false, page: p.page, matches, signal })),
     )
   },
   examples: ['scan', 'scan wavi', 'scan:showhidden:true', 'scan:cl sc1', 'scan:showhidden:false:@bob:page:2 ^public:'],

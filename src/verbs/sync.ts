@@ -1,6 +1,7 @@
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { metadataTexts } from '../core/metadata-view.ts'
+import { jsonLine } from '../core/one-line.ts'
 import type { CommitEntry, StoredRecord } from '../core/record.ts'
 import { isSynced } from '../core/sync.ts'
 import { inTurns } from '../core/turns.ts'
@@ -62,11 +63,11 @@ async function recordOf(ports: Ports, key: string): Promise<StoredRecord | undef
 
 /** An entry as JSON, its members in the order of page 04, section 2; undefined when its record is gone. */
 async function entryText(ports: Ports, { key, commitId, operation }: CommitEntry): Promise<string | undefined> {
-  if (operation === '-') return JSON.stringify({ atKey: key, value: null, metadata: null, commitId, operation })
+  if (operation === '-') return jsonLine({ atKey: key, value: null, metadata: null, commitId, operation })
   const record = await recordOf(ports, key)
   if (record === undefined) return undefined
   const metadata = metadataTexts(record.metadata)
-  return JSON.stringify({ atKey: key, value: record.value, metadata, commitId, operation })
+  return jsonLine({ atKey: key, value: record.value, metadata, commitId, operation })
 }
 
 export const sync = defineVerb({

@@ -2,7 +2,7 @@ import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { type AtError, settledSyntax } from '../core/errors.ts'
 import type { MetadataChange } from '../core/metadata.ts'
 import { metadataTag, parseTagValue } from '../core/metadata-tags.ts'
-import { lineBreak } from './changes.ts'
+import { lineBreak } from '../core/one-line.ts'
 
 /** What an `update` says, in either spelling. */
 export interface UpdateParams {

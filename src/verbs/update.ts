@@ -1,9 +1,10 @@
 import { primaryEnrollment, rootGrants } from '../core/enrollment.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
+import { lineBreak } from '../core/one-line.ts'
 import { isPublicKey } from '../crypto/signing.ts'
 import { flag, type Grammar, key, metadata, seq, text } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
-import { checkWritable, lineBreak, writeRecord } from './changes.ts'
+import { checkWritable, writeRecord } from './changes.ts'
 import { readUpdateDocument, type UpdateParams } from './update-json.ts'
 import { defineVerb, type Ports } from './verb.ts'
 

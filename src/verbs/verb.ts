@@ -25,8 +25,8 @@ export interface Remote {
   lookup(key: AtKey, options: { bypassCache: boolean }): Promise<RemoteRecord | undefined>
   /** `plookup:` of another atSign's public record. */
   plookup(key: AtKey, options: { bypassCache: boolean }): Promise<RemoteRecord | undefined>
-  /** Keys that another atSign shares with this one; the peer's own JSON array. */
-  scan(atSign: AtSign, pattern: string | undefined): Promise<string>
+  /** Keys that another atSign shares with this one, as its server spells them. */
+  scan(atSign: AtSign, pattern: string | undefined): Promise<readonly string[]>
 }
 
 /** A record of another atSign. */

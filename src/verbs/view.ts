@@ -1,6 +1,7 @@
 import { AtError } from '../core/errors.ts'
 import type { Metadata } from '../core/metadata.ts'
 import { metadataView } from '../core/metadata-view.ts'
+import { jsonLine, lineBreak } from '../core/one-line.ts'
 
 /** Which part of a record a lookup asks for; undefined is the value alone. */
 export type View = 'meta' | 'all' | undefined
@@ -11,14 +12,15 @@ export const recordObject = (key: string, value: string | null, metadata: Metada
 
 /**
  * The text behind `data:` for a record; null prints as the literal `null`.
- * @throws AtError AT0011 for the bare value of another atSign that holds a line feed: whatever stands behind it would
+ * @throws AtError AT0011 for the bare value of another atSign that holds a line break: whatever stands behind it would
  * be taken for the next reply
  */
 export function viewText(view: View, key: string, value: string | null, metadata: Metadata): string | null {
   if (view === undefined) {
-    if (value?.includes('\n'))
-      throw new AtError('AT0011', `the value of ${key} holds a line feed; all shows it as JSON`)
+    if (value !== null && lineBreak.test(value)) {
+      throw new AtError('AT0011', `the value of ${key} holds a line break or NUL; all shows it as JSON`)
+    }
     return value
   }
-  return JSON.stringify(view === 'meta' ? metadataView(metadata) : recordObject(key, value, metadata))
+  return jsonLine(view === 'meta' ? metadataView(metadata) : recordObject(key, value, metadata))
 }

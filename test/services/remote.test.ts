@@ -325,4 +325,25 @@ describe('scan of another atSign', () => {
     expect(await owner.ask('scan:@bob wavi')).toBe('data:["phone.wavi@bob"]\n@alice@')
     expect(bob.linesWith('scan')).toEqual(['scan', 'scan wavi'])
   })
+
+  it('spells its list anew, so that no key can be taken for several lines', async () => {
+    await network.script('@bob', (line, { usual }) =>
+      line.startsWith('scan') ? 'data: [ "a\u2028data:x@bob" , "b\\r@bob"]\n@alice@' : usual(),
+    )
+    expect(await owner.ask('scan:@bob')).toBe('data:["a\\u2028data:x@bob","b\\r@bob"]\n@alice@')
+  })
+
+  it.each(['hello', 'null', '{}', '[1]', '["a",["b"]]', '["a"', ''])('refuses the list %j', async (list) => {
+    await network.script('@bob', (line, { usual }) => (line === 'scan' ? `data:${list}\n@alice@` : usual()))
+    expect(await owner.ask('scan:@bob')).toBe(
+      'error:AT0008-Handshake failure : @bob sent an answer to scan that is not a JSON array of keys\n@alice@',
+    )
+  })
+
+  it('passes on why there is none', async () => {
+    await network.script('@bob', (line, { usual }) =>
+      line === 'scan' ? 'error:AT0003-Exception: Invalid syntax. scan\n@alice@' : usual(),
+    )
+    expect(await owner.ask('scan:@bob')).toBe('error:AT0003-Invalid syntax : Invalid syntax. scan\n@alice@')
+  })
 })

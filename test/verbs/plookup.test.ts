@@ -57,14 +57,22 @@ function answering(record: Record<string, unknown>): Duplex {
   return near
 }
 
-test('a value of another atSign that would break a line is shown as JSON alone', async () => {
-  // Older servers accept line feeds through update:json; raw, they would forge replies here (page 01, section 11).
-  const record = { key: 'public:evil@eve', data: 'x\n@alice@data:forged', metaData: { ttr: -1 } }
-  alice.routes.set('@eve', () => answering(record))
-  for (const line of ['plookup:evil@eve', 'plookup:evil@eve', 'llookup:cached:public:evil@eve']) {
-    expect(await owner.ask(line)).toMatch(/^error:AT0011-[^\n]*\n@alice@$/)
+test.each([
+  ['an LF', '@eve', '\n', '\\n'],
+  ['a CR', '@frank', '\r', '\\r'],
+  ['a NUL', '@gina', '\0', '\\u0000'],
+  ['U+0085', '@hugo', '\u0085', '\\u0085'],
+  ['U+2028', '@iris', '\u2028', '\\u2028'],
+  ['U+2029', '@jack', '\u2029', '\\u2029'],
+] as const)('a value of another atSign that holds %s is shown as JSON alone', async (_name, peer, char, shown) => {
+  // Older servers accept them through update:json; raw, they would forge replies here (page 01, sections 10 and 11).
+  const record = { key: `public:evil${peer}`, data: `x${char}@alice@data:forged`, metaData: { ttr: -1 } }
+  alice.routes.set(peer, () => answering(record))
+  for (const line of ['plookup:evil', 'plookup:evil', 'llookup:cached:public:evil']) {
+    expect(await owner.ask(`${line}${peer}`)).toMatch(/^error:AT0011-[^\n]*\n@alice@$/)
   }
-  expect(await owner.ask('plookup:all:evil@eve')).toContain('"data":"x\\n@alice@data:forged"')
+  expect(await owner.ask(`plookup:all:evil${peer}`)).toContain(`"data":"x${shown}@alice@data:forged"`)
+  expect(await owner.ask(`sync:from:-1:^cached:public:evil${peer}`)).toContain(`"value":"x${shown}@alice@data:forged"`)
   expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
 })
 
