@@ -60,3 +60,21 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
     },
   }
 }
+
+/**
+ * Tells which keys are asked for again, so that what is read once, in passing, takes no room from what is read often.
+ * @param slots how many keys it remembers, a power of two; four bytes each
+ * @returns a function that says whether a key was asked for not long ago; one in four thousand million is mistaken for another
+ */
+export function createRecurrence(slots: number): (key: string) => boolean {
+  const seen = new Uint32Array(slots)
+  return (key) => {
+    let hash = 0x811c9dc5
+    for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
+    // The lowest bits of neighbouring keys differ little before they are stirred.
+    const slot = (hash ^ (hash >>> 15)) & (slots - 1)
+    const known = seen[slot] === hash >>> 0
+    seen[slot] = hash
+    return known
+  }
+}

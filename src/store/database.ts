@@ -65,7 +65,9 @@ const settings = {
   valueEncoding: 'buffer',
   cacheSize: 2 * 1024 * 1024,
   writeBufferSize: 1024 * 1024,
-  maxOpenFiles: 64,
+  // A table costs 2 MiB of address space, the pages of it that are read, which the kernel takes back whenever it wants
+  // them, and 30 KiB of memory. To open one anew for a read takes five times as long as the read.
+  maxOpenFiles: 256,
 } as const
 
 /** LevelDB compacts a few tables at a time, and removes them when it has written what is left of them. */

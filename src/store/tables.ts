@@ -21,17 +21,37 @@ async function tableNames(path: string): Promise<{ all: string[]; own: string[];
   return { all, own, isCertain: known !== undefined && own.length >= known.size }
 }
 
+/** Reads files one after another into the same memory: what one gave is gone when the next one is read. */
+function createReader(): (path: string) => Promise<Buffer> {
+  let room = Buffer.alloc(0)
+  return async (path) => {
+    const file = await open(path, 'r')
+    try {
+      const { size } = await file.stat()
+      if (room.length < size) room = Buffer.allocUnsafeSlow(size)
+      let end = 0
+      for (let more = 1; more > 0; end += more) more = (await file.read(room, end, size - end)).bytesRead
+      return room.subarray(0, end)
+    } finally {
+      await file.close()
+    }
+  }
+}
+
 /**
  * Looks through the tables of a database that is not open, the newest first: those are about to be read and merged.
  * @param budget bytes after which it stops
+ * @returns tables whose bytes are good until the next one is asked for
  */
 export async function* harmedTables(path: string, budget: number): AsyncGenerator<HarmedTable> {
   const { own } = await tableNames(path)
   own.sort((a, b) => numberOf(b) - numberOf(a))
+  // A buffer for each would stay in the memory of the process for as long as it runs.
+  const readTable = createReader()
   let read = 0
   for (const name of own) {
     if (read >= budget) break
-    const bytes = await readFile(join(path, name))
+    const bytes = await readTable(join(path, name))
     read += bytes.length
     const check = checkTable(bytes)
     if (check.soundness !== 'sound') yield { name, ...check }
