@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { inProcessPair } from './client/in-process.ts'
 import type { AtSign } from './core/at-sign.ts'
+import { createCache } from './core/cache.ts'
 import { type Clock, elapsed } from './core/clock.ts'
 import type { FlooredClock } from './core/clock-floor.ts'
 import type { DiskUse } from './core/disk.ts'
@@ -230,6 +231,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     secret: (name) => store.secret(name),
     disconnect: (other) => server.disconnect(other),
     peerQuota,
+    pageEnds: createCache<string>(limits.pageEndBytes, (name, end = '') => 100 + 2 * (name.length + end.length)),
     pattern: compilePattern,
     serverCertificate: options.serverCertificate ?? (() => undefined),
   }

@@ -34,6 +34,8 @@ export const limits = {
   pipelinedChars: 1_048_576,
   /** Memory for lookups that were parsed before, in bytes: some hundred of them. */
   parsedLineBytes: 1_048_576,
+  /** Memory for places where pages of `scan` ended, in bytes: some hundred; a forgotten one is counted off anew. */
+  pageEndBytes: 131_072,
   /** Writes of one connection that wait for their commit at the same time, and share a flash write. */
   overlappingCommands: 128,
   /** Most bytes of one TLS record: LF and prompt must leave in the same one (page 01, section 4). */

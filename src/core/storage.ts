@@ -19,8 +19,8 @@ export interface Records {
    * @throws AtError AT0002 when its bytes are damaged
    */
   get(key: string): StoredRecord | undefined | Promise<StoredRecord | undefined>
-  /** All stored keys that start with a prefix, ascending, with their metadata. */
-  entries(prefix?: string): AsyncIterable<readonly [key: string, metadata: Metadata]>
+  /** All stored keys that start with a prefix, behind `after` if there is one, ascending, with their metadata. */
+  entries(prefix?: string, after?: string): AsyncIterable<readonly [key: string, metadata: Metadata]>
 }
 
 /** Read access to the commit log: the latest change of each key. */

@@ -89,7 +89,8 @@ export const createRecords = (database: Database, committed: Committed): Records
     const read = (): StoredRecord | undefined => committed.get(tables.records, key)
     return recovery === undefined ? read() : recovery.then(read)
   },
-  async *entries(prefix = '') {
-    for await (const [key, { metadata }] of committed.rows(tables.records, { start: prefix })) yield [key, metadata]
+  async *entries(prefix = '', after?: string) {
+    const range = { start: prefix, ...(after === undefined ? {} : { gt: after }) }
+    for await (const [key, { metadata }] of committed.rows(tables.records, range)) yield [key, metadata]
   },
 })

@@ -41,18 +41,18 @@ function spelling(key: AtKey, session: Session): string {
   return `${key.entity}${key.owner ?? ''}`
 }
 
-/** Counts what is listed and keeps what lies on the page; without a page everything does. */
-function createPage<T>(page: number | undefined): { full(): boolean; add(item: T): void; readonly items: T[] } {
+/** Keeps what lies on the page; without a page everything does. */
+function createPage<T>({ page }: Asked, seen: number) {
   const size = limits.scanPageKeys
   // Pages count from 1; whoever begins with 0 gets the first one twice and misses nothing.
   const from = (Math.max(page ?? 1, 1) - 1) * size
   const items: T[] = []
-  let seen = 0
+  let place = seen
   return {
     items,
     full: () => page !== undefined && items.length >= size,
-    add(item) {
-      if (seen++ >= from) items.push(item)
+    add(item: T) {
+      if (place++ >= from) items.push(item)
     },
   }
 }
@@ -62,32 +62,51 @@ interface Asked {
   readonly page: number | undefined
   readonly matches: Pattern
   readonly signal: AbortSignal
+  /** Session and question, the same for every page. */
+  readonly name: string
+}
+
+/** Where the page before ended for this session, and what came before that: nothing of it is judged again. */
+function resume({ pageEnds }: Ports, { name, page = 1 }: Asked): { after: string | undefined; seen: number } {
+  const after = page > 1 ? pageEnds.get(`${page - 1} ${name}`)?.value : undefined
+  return { after, seen: after === undefined ? 0 : (page - 1) * limits.scanPageKeys }
+}
+
+function noteEnd({ pageEnds }: Ports, { name, page }: Asked, last: string): void {
+  if (page !== undefined) pageEnds.set(`${Math.max(page, 1)} ${name}`, last)
 }
 
 async function scanKeys(ports: Ports, session: Session, asked: Asked): Promise<string[]> {
-  const { showHidden, page, matches, signal } = asked
-  const prefix = session.identity.kind === 'peer' ? `${session.identity.atSign}:` : undefined
+  const { showHidden, matches, signal } = asked
+  const prefix = session.identity.kind === 'peer' ? `${session.identity.atSign}:` : 'public:'
   const now = ports.clock.now()
-  const found = createPage<string>(page)
-  const entries = ports.records.entries(session.identity.kind === 'owner' ? undefined : (prefix ?? 'public:'))
+  const { after, seen } = resume(ports, asked)
+  const found = createPage<string>(asked, seen)
+  const entries = ports.records.entries(session.identity.kind === 'owner' ? '' : prefix, after)
   for await (const [text, metadata] of inTurns(entries, ports.clock, signal)) {
     const key = parseAtKey(text)
     if (!isLive(metadata, now) || !listed(key, session, ports.self, showHidden) || !matches(text)) continue
     found.add(spelling(key, session))
-    if (found.full()) break
+    if (!found.full()) continue
+    noteEnd(ports, asked, text)
+    break
   }
   return found.items
 }
 
 async function scanCommits(ports: Ports, session: Session, asked: Asked): Promise<unknown[]> {
-  const { showHidden, page, matches, signal } = asked
+  const { showHidden, matches, signal } = asked
   if (session.identity.kind !== 'owner') throw new AtError('AT0401', 'scan:cl requires an authenticated connection')
-  const found = createPage<unknown>(page)
-  for await (const entry of inTurns(ports.commits.entries(), ports.clock, signal)) {
+  const { after, seen } = resume(ports, asked)
+  const found = createPage<unknown>(asked, seen)
+  const entries = ports.commits.entries(after === undefined ? undefined : Number(after))
+  for await (const entry of inTurns(entries, ports.clock, signal)) {
     if (!listed(parseAtKey(entry.key), session, ports.self, showHidden) || !matches(entry.key)) continue
     const { key: atKey, operation, commitId, opTime } = entry
     found.add({ atKey, operation, commitId, opTime: wireTime(opTime) })
-    if (found.full()) break
+    if (!found.full()) continue
+    noteEnd(ports, asked, `${commitId}`)
+    break
   }
   return found.items
 }
@@ -111,9 +130,9 @@ export const scan = defineVerb({
       return data(jsonLine(await ports.remote.scan(p.atSign, p.pattern)))
     }
     const find = p.cl ? scanCommits : scanKeys
-    return data(
-      jsonLine(await find(ports, session, { showHidden: p.showHidden ?? false, page: p.page, matches, signal })),
-    )
+    const showHidden = p.showHidden ?? false
+    const name = [session.id, session.identity.kind, p.cl, showHidden, p.pattern ?? ''].join(' ')
+    return data(jsonLine(await find(ports, session, { showHidden, page: p.page, matches, signal, name })))
   },
   examples: ['scan', 'scan wavi', 'scan:showhidden:true', 'scan:cl sc1', 'scan:showhidden:false:@bob:page:2 ^public:'],
 })

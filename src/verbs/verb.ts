@@ -1,6 +1,7 @@
 import type { Access, Identity } from '../core/access.ts'
 import type { AtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
+import type { Cache } from '../core/cache.ts'
 import type { FlooredClock } from '../core/clock-floor.ts'
 import type { Metadata } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
@@ -132,6 +133,8 @@ export interface Ports {
   readonly peerQuota: Readonly<Record<HoldingKind, Holding>>
   /** Client regexes are compiled here, once each. */
   pattern(source: string): Pattern
+  /** Where pages of `scan` ended: the next one begins there, and walking through all of them reads everything once. */
+  readonly pageEnds: Cache<string>
   /** Life of a notification that names none, in milliseconds. */
   readonly notificationMs: number
   /** The certificate chain that peers meet, and when its files last changed; undefined where it came from elsewhere. */

@@ -242,6 +242,13 @@ test('pages count from 1 and have a size of their own; without a page the whole 
   expect(keys).toEqual([count, limits.scanPageKeys, limits.scanPageKeys, limits.scanPageKeys, 5, 0, 0])
   for (const [index, page] of pages.entries()) expect(await lengthOf(`scan:cl${page} ^k`)).toBe(keys[index])
   expect(await owner.ask('scan:page:2 ^k')).toMatch(/^data:\["k01000\.page@alice",/)
+
+  // Who walks through the pages misses nothing when a key of an earlier one goes away.
+  await owner.ask('scan:page:1 ^k')
+  await owner.ask('delete:k00007.page@alice')
+  expect(await owner.ask('scan:page:2 ^k')).toMatch(/^data:\["k01000\.page@alice",/)
+  // Another connection counts for itself.
+  expect(await (await asOwner(server)).ask('scan:page:2 ^k')).toMatch(/^data:\["k01001\.page@alice",/)
 })
 
 describe('a scan that takes long', () => {
