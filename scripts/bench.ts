@@ -6,10 +6,11 @@ import { deviceRows } from './bench/device-rows.ts'
 import { directoryRows } from './bench/directory-rows.ts'
 import { prepare } from './bench/fixture.ts'
 import { gateRows } from './bench/gate-row.ts'
+import { growthRows } from './bench/growth.ts'
 import { notifyRows } from './bench/notify-rows.ts'
 import type { Pace } from './bench/numbers.ts'
 import { polRow } from './bench/pol-row.ts'
-import { growthRows, hourRows } from './bench/storage-rows.ts'
+import { hourRows } from './bench/storage-rows.ts'
 import { circumstances, markdown, type Row } from './bench/table.ts'
 import { wireRows } from './bench/wire-rows.ts'
 import { createWorld } from './bench/world.ts'
@@ -94,7 +95,7 @@ async function bench(): Promise<string> {
   }
   if (wants('growth')) {
     say('growth')
-    more.push(...(await growthRows(world, quick)))
+    more.push(...(await growthRows(fixture, { ...pace, quick })))
   }
   const rows = [...wire.rows, ...more, ...(await deviceRows(fixture, { ...pace, quick }, wants, say))]
   return json ? JSON.stringify({ ...where, rows, notes: wire.notes }, null, 2) : markdown(rows, wire.notes, where)

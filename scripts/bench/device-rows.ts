@@ -142,7 +142,7 @@ async function memoryRow(fixture: Fixture, device: RunningDevice, pace: Pace): P
 const stored = 100_000
 
 async function startRow(fixture: Fixture, pace: Pace): Promise<Row> {
-  await fillStore(fixture, stored)
+  await fillStore(fixture, '@many', stored)
   const timed = async (starting: Promise<Program>): Promise<number> => {
     const program = await starting
     await program.stop()

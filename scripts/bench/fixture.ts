@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseAtKey } from '../../src/core/at-key.ts'
@@ -25,7 +26,10 @@ export interface CertificatePaths {
   readonly key: string
 }
 
-const atSigns = ['@alice', '@bob', '@device', '@peer', '@many'] as const
+const atSigns = ['@alice', '@bob', '@device', '@peer', '@many', '@few', '@lots'] as const
+
+/** Owners of stores that are filled before anything is measured. */
+export type GrowthName = '@many' | '@few' | '@lots'
 const networkFolder = (world: World): string => join(world.folder, 'network')
 const keysOf = (world: World, atSign: string): string => join(networkFolder(world), 'keys', `${atSign}_key.atKeys`)
 const storeOf = (world: World, atSign: string): string => join(networkFolder(world), 'atservers', atSign)
@@ -106,7 +110,7 @@ async function writeConfig(fixture: Fixture, atSign: AtSign, settings: Record<st
 /** Starts a device with everything on: atServer, directory, broker, bridge and host readings. */
 export async function startDevice(
   fixture: Fixture,
-  name: '@device' | '@many',
+  name: '@device' | GrowthName,
   options: { peerPort?: number; entries?: Readonly<Record<string, string>>; until?: RegExp } = {},
 ): Promise<RunningDevice & { directoryPort: number }> {
   const atSign = parseAtSign(name)
@@ -147,17 +151,18 @@ export async function startPeer(
 
 const batchSize = 1_000
 
-/** Writes records into the store of @many while nobody runs it. */
-export async function fillStore({ world }: Fixture, count: number): Promise<void> {
-  const atSign = parseAtSign('@many')
+/** Writes records into a store while nobody runs it: 200 characters that compress as little as what is encrypted. */
+export async function fillStore({ world }: Fixture, name: GrowthName, count: number): Promise<void> {
+  const atSign = parseAtSign(name)
   const store = await openStore({ directory: storeOf(world, atSign), atSign, clock: systemClock })
   const opTime = Date.now()
-  const record = { value: 'v'.repeat(200), metadata: { createdAt: opTime, updatedAt: opTime, version: 0 } }
+  const metadata = { createdAt: opTime, updatedAt: opTime, version: 0 }
   for (let from = 0; from < count; from += batchSize) {
     await store.write(async (tx) => {
       for (let index = from; index < Math.min(from + batchSize, count); index++) {
         const key = parseAtKey(`reading${String(index).padStart(7, '0')}.bench${atSign}`)
-        await tx.putRecord(key, record, { operation: '*', opTime, commit: true })
+        const value = randomBytes(150).toString('base64')
+        await tx.putRecord(key, { value, metadata }, { operation: '*', opTime, commit: true })
       }
     })
   }

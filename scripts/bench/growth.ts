@@ -1,98 +1,185 @@
-// A process on a store of some records: `tsx scripts/bench/growth.ts fill <folder> <records>` writes them, and
-// `… measure <folder> <records>` opens the store, looks up and pages through, and prints what that took.
-import { createAtServer } from '../../src/app.ts'
-import { connectAtClient } from '../../src/client/client.ts'
-import { parseAtKey } from '../../src/core/at-key.ts'
-import { systemClock } from '../../src/core/clock.ts'
-import { AtError } from '../../src/core/errors.ts'
-import { silent } from '../../src/core/log.ts'
-import { activate } from '../../src/provision/activation.ts'
-import { openStore } from '../../src/store/store.ts'
-import { median, sleep } from './numbers.ts'
-import { procNumber } from './table.ts'
+import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
+import { type Fixture, fillStore, type GrowthName, type RunningDevice, startDevice } from './fixture.ts'
+import { drive, type Script } from './load.ts'
+import { ask, logInTimes } from './login.ts'
+import { median, type Pace, sleep } from './numbers.ts'
+import { count, procNumber, type Row, ratioRow } from './table.ts'
 
-const atSign = '@many'
-const atOnce = 2_000
-/** The same number in a small and in a large store, spread over all of it. */
-const lookedUp = 1_000
-const inFlight = 16
-const rounds = 5
-const perRound = 20_000
-const pages = 20
-const settleMs = 3_000
+// The shipped program on a store of a million records beside the same on a thousand: memory, lookups of keys from all over
+// it, pages from all over it, starts.
 
-const keyOf = (index: number): string => `reading${String(index).padStart(7, '0')}.bench${atSign}`
+const connections = 16
+/** Of each connection, drawn anew from the whole store: far more in all than the server keeps in memory. */
+const keysEach = 4_000
+const perPage = 1_000
+/** Parts of the store in which pages are asked for, a few in a row in each. */
+const places = 4
+const inRow = 4
+const squeezedMs = 3_000
 
-async function fill(directory: string, records: number): Promise<void> {
-  const store = await openStore({ directory, atSign, clock: systemClock })
-  const opTime = Date.now()
-  const record = { value: 'v'.repeat(200), metadata: { createdAt: opTime, updatedAt: opTime, version: 0 } }
-  for (let from = 0; from < records; from += atOnce) {
-    await store.write(async (tx) => {
-      for (let index = from; index < Math.min(from + atOnce, records); index++) {
-        await tx.putRecord(parseAtKey(keyOf(index)), record, { operation: '*', opTime, commit: true })
-      }
-    })
-  }
-  await store.close()
+interface Side {
+  readonly records: number
+  readonly name: GrowthName
+  readonly device: RunningDevice
+  readonly sockets: readonly TLSSocket[]
+  readonly lookups: readonly Script[]
 }
 
-/** MiB of `/proc/self/status`. */
-const memory = (name: string): number => procNumber(process.pid, 'status', name) / 1_024
+const keyOf = ({ records, name }: Pick<Side, 'records' | 'name'>): string =>
+  `reading${String(Math.floor(Math.random() * records)).padStart(7, '0')}.bench${name}`
 
-async function open(directory: string) {
-  const nobody = async () => {
-    throw new AtError('AT0004', 'there is no network')
-  }
-  const began = performance.now()
-  const server = await createAtServer({
-    ...{ atSign, directory, clock: systemClock, log: silent, version: 'bench' },
-    resolver: { resolve: nobody },
-    dial: nobody,
-  })
-  const openMs = performance.now() - began
-  const connect = async () => server.connect()
-  const keys = await activate({ atSign, secret: (await server.cramSecret()) ?? '', connect, clock: systemClock })
-  const client = await connectAtClient({ atSign, keys, connect, clock: systemClock })
-  return { server, client, openMs }
+async function begin(fixture: Fixture, name: GrowthName, records: number): Promise<Side> {
+  const { device } = await start(fixture, name)
+  const sockets = await logInTimes(connections, device.target, device.owner)
+  const lookups = sockets.map(() => ({
+    requests: Array.from({ length: keysEach }, () => `llookup:${keyOf({ records, name })}\n`),
+    reply: 'data:',
+  }))
+  return { records, name, device, sockets, lookups }
 }
 
-async function measure(directory: string, records: number): Promise<Record<string, number>> {
-  const { server, client, openMs } = await open(directory)
-  const step = Math.max(1, Math.floor(records / lookedUp))
-  let next = 0
-  const ask = async (count: number): Promise<void> => {
-    for (let asked = 0; asked < count; asked++) {
-      next = (next + 1) % Math.min(lookedUp, records)
-      const reply = await client.request(`llookup:${keyOf(next * step)}`)
-      if (!reply.startsWith('data:v')) throw new Error(reply.slice(0, 100))
+async function start(fixture: Fixture, name: GrowthName) {
+  const device = await startDevice(fixture, name, { until: /atServer listens/ })
+  return { device, startMs: device.program.startMs }
+}
+
+const lookUp = ({ sockets, lookups }: Side, ms: number): Promise<number> => drive(sockets, lookups, { depth: 1, ms })
+
+/** What a process has in memory, in MiB. */
+interface Memory {
+  readonly resident: number
+  /** Of it, pages of LevelDB's tables: copies of the files, which the kernel takes back whenever it wants them. */
+  readonly tables: number
+  readonly anonymous: number
+}
+
+async function memoryOf(pid: number): Promise<Memory> {
+  const maps = await readFile(`/proc/${pid}/smaps`, 'utf8')
+  const tables = [...maps.matchAll(/\.ldb\n(?:\w+: .*\n)*?Rss: +(\d+) kB/g)]
+  return {
+    resident: procNumber(pid, 'status', 'VmRSS') / 1_024,
+    tables: tables.reduce((sum, [, kiB]) => sum + Number(kiB), 0) / 1_024,
+    anonymous: procNumber(pid, 'status', 'RssAnon') / 1_024,
+  }
+}
+
+/** Milliseconds for a page, a few in a row in several parts of the store; a small store has but one page. */
+async function page({ sockets, records }: Side): Promise<number> {
+  const [socket] = sockets
+  if (socket === undefined) throw new Error('no connection')
+  const last = Math.max(1, Math.floor(records / perPage))
+  const times: number[] = []
+  for (let place = 0; place < places; place++) {
+    const first = 1 + Math.floor(((last - 1) * place) / places)
+    for (let behind = 0; behind < inRow; behind++) {
+      const began = performance.now()
+      await ask(socket, `scan:page:${Math.min(first + behind, last)}`)
+      times.push(performance.now() - began)
     }
   }
-  const lookUp = async (): Promise<number> => {
-    const began = performance.now()
-    await Promise.all(Array.from({ length: inFlight }, () => ask(perRound / inFlight)))
-    return (1_000 * perRound) / (performance.now() - began)
-  }
-  await lookUp()
-  const rates: number[] = []
-  for (let round = 0; round < rounds; round++) rates.push(await lookUp())
-  // The same first page again and again: a small store has but one.
-  const pageTimes: number[] = []
-  for (let page = 0; page < pages; page++) {
-    const began = performance.now()
-    await client.request('scan:page:1')
-    pageTimes.push(performance.now() - began)
-  }
-  await sleep(settleMs)
-  const [rss, anon] = [memory('VmRSS'), memory('RssAnon')]
-  await client.close()
-  await server.close()
-  return { openMs, lookups: median(rates), pageMs: median(pageTimes), rss, anon }
+  return median(times)
 }
 
-const [task, folder = '', count = ''] = process.argv.slice(2)
-if (task === 'fill') {
-  await fill(folder, Number(count))
-  process.stdout.write('filled\n')
-} else process.stdout.write(`measured ${JSON.stringify(await measure(folder, Number(count)))}\n`)
-process.exit(0)
+/** A memory group of the kernel, of version 2 or 1, with a process in it. @returns undefined where none can be made */
+async function memoryGroup(pid: number) {
+  for (const [root, limit] of [
+    ['/sys/fs/cgroup', 'memory.max'],
+    ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes'],
+  ] as const) {
+    const folder = join(root, `atedge-bench-${pid}`)
+    try {
+      await mkdir(folder)
+      await writeFile(join(folder, 'cgroup.procs'), `${pid}`)
+      return {
+        // The kernel takes clean pages away until the rest fits, or fails.
+        squeeze: (bytes: number) => writeFile(join(folder, limit), `${Math.round(bytes)}`),
+        remove: () => rmdir(folder).catch(() => undefined),
+      }
+    } catch {
+      await rmdir(folder).catch(() => undefined)
+    }
+  }
+  return undefined
+}
+
+interface Measured extends Memory {
+  readonly rate: number
+  readonly pageMs: number
+}
+
+/** Lookups in turns, so that whatever else the machine does weighs on both. */
+async function measure(sides: readonly Side[], pace: Pace): Promise<Measured[]> {
+  const rates = sides.map((): number[] => [])
+  for (const side of sides) await lookUp(side, pace.warmUpMs)
+  for (let round = 0; round < pace.rounds; round++) {
+    for (const [index, side] of sides.entries()) rates[index]?.push(await lookUp(side, pace.runMs))
+  }
+  const pages: number[] = []
+  for (const side of sides) pages.push(await page(side))
+  await sleep(pace.idleMs)
+  const memory = await Promise.all(sides.map(({ device }) => memoryOf(device.program.pid)))
+  return memory.map((each, index) => ({
+    ...each,
+    rate: median(rates[index] ?? []),
+    pageMs: pages[index] ?? Number.NaN,
+  }))
+}
+
+/** Milliseconds to listening after a stop, and after a run that was killed. */
+async function startTimes(fixture: Fixture, { name, device }: Side): Promise<{ stopped: number; killed: number }> {
+  await device.program.stop()
+  const first = await start(fixture, name)
+  await first.device.program.kill()
+  const second = await start(fixture, name)
+  await second.device.program.stop()
+  return { stopped: first.startMs, killed: second.startMs }
+}
+
+/** A large store beside a small one. */
+export async function growthRows(fixture: Fixture, pace: Pace & { quick: boolean }): Promise<Row[]> {
+  const [few, many] = pace.quick ? [1_000, 100_000] : [1_000, 1_000_000]
+  await fillStore(fixture, '@few', few)
+  await fillStore(fixture, '@lots', many)
+  // A start right after the filling would read what was just written.
+  const [small, large] = [await begin(fixture, '@few', few), await begin(fixture, '@lots', many)]
+  const group = await memoryGroup(large.device.program.pid)
+  const [one, other] = (await measure([small, large], pace)) as [Measured, Measured]
+  const room = 1.15 * one.anonymous * 1_048_576
+  const squeezed = await group?.squeeze(room).then(
+    () => lookUp(large, squeezedMs),
+    () => undefined,
+  )
+  for (const socket of [...small.sockets, ...large.sockets]) socket.destroy()
+  const [before, after] = [await startTimes(fixture, small), await startTimes(fixture, large)]
+  await group?.remove()
+
+  const MiB = (size: number): string => `${size.toFixed(0)} MiB`
+  const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`
+  const perSecond = (rate: number): string => `${count(rate)}/s`
+  const row = (what: string, ours: number, limit: number, options: Omit<Parameters<typeof ratioRow>[2], 'limit'>) =>
+    ratioRow(
+      `${count(many)} records: ${what}`,
+      { ours, beside: { limit, ratio: ours / limit } },
+      { ...options, limit: `${count(few)} records` },
+    )
+  const shown = (what: string, ours: number, limit: number, format: (value: number) => string): Row => ({
+    ...row(what, ours, limit, { format }),
+    ...{ budget: '-', verdict: '-' },
+  })
+  const without = ({ resident, tables }: Memory): number => resident - tables
+  return [
+    row('resident memory without mapped tables', without(other), without(one), { format: MiB, atMost: 1.15 }),
+    row('resident memory with them', other.resident, one.resident, { format: MiB, atMost: 1.15 }),
+    row(`llookup of keys from all over it, ${connections} TLS connections`, other.rate, one.rate, {
+      ...{ format: perSecond, atLeast: 0.9 },
+    }),
+    squeezed === undefined
+      ? { ...shown('the same within a memory group', 0, 1, perSecond), measured: 'no memory group here', ratio: '-' }
+      : shown(`the same, all but ${MiB(room / 1_048_576)} taken away by the kernel`, squeezed, one.rate, perSecond),
+    shown('a page of scan, from all over it', other.pageMs, one.pageMs, ms),
+    shown('start to listening after a stop', after.stopped, before.stopped, ms),
+    shown('start to listening after SIGKILL', after.killed, before.killed, ms),
+  ]
+}

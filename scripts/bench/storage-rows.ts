@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { absoluteRow, count, type Row, ratioRow } from './table.ts'
+import { absoluteRow, count, type Row } from './table.ts'
 import type { World } from './world.ts'
 
-// Rows of the store alone: what an hour of readings writes, and what a million records cost.
+// Rows of the store alone: what an hour of readings writes.
 
 const run = promisify(execFile)
 
@@ -30,43 +30,5 @@ export async function hourRows(world: World, quick: boolean): Promise<Row[]> {
     { ...absoluteRow(what('durability group'), group, group, bytes), budget: '-', verdict: '-' },
     // Four pages in an hour are of the attempts to reach the recipient, who is away: whole bytes of a reading are shown.
     absoluteRow(what('notify ephemeral'), Math.round(await hour('ephemeral')), 0, bytes),
-  ]
-}
-
-interface Measured {
-  readonly openMs: number
-  readonly lookups: number
-  readonly pageMs: number
-  /** MiB, with the tables that the kernel has mapped and may take back at any time. */
-  readonly rss: number
-  /** MiB without them. */
-  readonly anon: number
-}
-
-/** A large store beside a small one. */
-export async function growthRows(world: World, quick: boolean): Promise<Row[]> {
-  const [few, many] = quick ? [1_000, 100_000] : [1_000, 1_000_000]
-  const measured = async (records: number): Promise<Measured> => {
-    const folder = join(world.folder, `growth-${records}`)
-    await said('growth.ts', ['fill', folder, String(records)], 'filled')
-    return JSON.parse(await said('growth.ts', ['measure', folder, String(records)], 'measured'))
-  }
-  const [small, large] = [await measured(few), await measured(many)]
-  const row = (
-    what: string,
-    member: keyof Measured,
-    options: { format: (value: number) => string; atLeast?: number; atMost?: number },
-  ): Row => {
-    const sides = { ours: large[member], beside: { limit: small[member], ratio: large[member] / small[member] } }
-    return ratioRow(`${count(many)} records: ${what}`, sides, { ...options, limit: `${count(few)} records` })
-  }
-  const MiB = (size: number): string => `${size.toFixed(0)} MiB`
-  const ms = (value: number): string => `${value.toFixed(1)} ms`
-  return [
-    row('resident memory', 'rss', { format: MiB, atMost: 1.15 }),
-    row('the same without mapped tables', 'anon', { format: MiB, atMost: 1.15 }),
-    row('llookup', 'lookups', { format: (rate) => `${count(rate)}/s`, atLeast: 0.9 }),
-    { ...row('first page of scan', 'pageMs', { format: ms }), budget: '-', verdict: '-' },
-    { ...row('open', 'openMs', { format: ms }), budget: '-', verdict: '-' },
   ]
 }

@@ -14,6 +14,8 @@ export interface Program {
   readonly startMs: number
   /** Asks it to end and waits for it. */
   stop(): Promise<void>
+  /** Ends it at once, as a power cut would. */
+  kill(): Promise<void>
 }
 
 /** A folder and the programs in it; nothing of either is left when this process ends, however it ends. */
@@ -42,6 +44,11 @@ async function stop(child: ChildProcess): Promise<void> {
   const timer = setTimeout(() => child.kill('SIGKILL'), stopMs)
   await gone
   clearTimeout(timer)
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  if (child.kill('SIGKILL')) await gone
 }
 
 /** Waits for a line; both outputs are read to the end, so that a talkative program never blocks. */
@@ -85,7 +92,8 @@ export function createWorld(parent = tmpdir()): World {
       children.add(child)
       child.once('exit', () => children.delete(child))
       const line = await awaitLine(child, `${command} ${args[0] ?? ''}`, ready)
-      return { pid: child.pid ?? 0, line, startMs: performance.now() - began, stop: () => stop(child) }
+      const startMs = performance.now() - began
+      return { pid: child.pid ?? 0, line, startMs, stop: () => stop(child), kill: () => kill(child) }
     },
   }
 }
