@@ -23,8 +23,11 @@ export interface LossReport {
   readonly since?: number
 }
 
-/** How a store was opened: undisturbed; after repair; from a snapshot; anew because nothing was left; or for reading alone. */
-export type StoreState = 'sound' | 'repaired' | 'restored' | 'anew' | 'read-only'
+/**
+ * How a store was opened: undisturbed; after repair; from a snapshot; anew because nothing was left; or for reading alone.
+ * `down`: it failed while running and could not be opened again yet; nothing can be read, and it is tried again.
+ */
+export type StoreState = 'sound' | 'repaired' | 'restored' | 'anew' | 'read-only' | 'down'
 
 /** How far the background check of everything stored has come. */
 export interface ScrubProgress {

@@ -153,6 +153,8 @@ export const limits = {
    * be issued again (page 04, section 1): three years at 10,000 changes a second, and 9,000 restores before 2^53.
    */
   restoreCommitGap: 1_000_000_000_000,
+  /** Commit ids left out more at a start that meets damage and finds such a gap already: a day at 10,000 changes a second. */
+  furtherCommitGap: 1_000_000_000,
   /** Findings of damage that a report names one by one. */
   reportedFindings: 100,
   /** Damaged values whose bytes are kept; the first are worth most. */

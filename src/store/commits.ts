@@ -39,6 +39,12 @@ export async function releaseReserved(draft: Draft): Promise<void> {
 /** The mark of reserved ids that a store which was not closed cleanly has left, -1 for none. */
 export const reservedIn = (committed: Committed): number => committed.tryGet(tables.meta, reservedKey) ?? -1
 
+/** Key of the latest gap, which a further one behind it makes longer. */
+async function latestGap(committed: Committed): Promise<string> {
+  for await (const [key] of committed.rows(tables.gaps, { reverse: true, limit: 1 })) return key
+  return sortable((committed.memory.get(gapKey) ?? -1) + 1)
+}
+
 /**
  * Turns ids that may have been told and then lost, in a power cut or by damage, into a gap before anything else is written.
  * @returns the gap, undefined when there is none
@@ -49,15 +55,19 @@ export async function closeGap(
 ): Promise<{ readonly from: number; readonly to: number } | undefined> {
   if (database.readOnly() !== undefined) return undefined
   const last = committed.memory.get(commitKey) ?? -1
-  const from = Math.max(last, committed.memory.get(gapKey) ?? -1) + 1
+  const gapEnd = committed.memory.get(gapKey) ?? -1
+  const from = Math.max(last, gapEnd) + 1
   const reserved = reservedIn(committed)
-  // After damage nobody knows what else was told; one such gap behind the last entry is enough.
-  const to = committed.takeForgetful() && from === last + 1 ? last + limits.restoreCommitGap : reserved
+  const forgotten = committed.forgotten()
+  // After damage nobody knows what else was told, behind the latest gap too. Such starts may come by the thousand.
+  const further = gapEnd > last ? limits.furtherCommitGap : limits.restoreCommitGap
+  const to = forgotten === undefined ? reserved : Math.max(from - 1, reserved, forgotten) + further
   if (to === -1) return undefined
-  const gap = tables.gaps.prefix + sortable(from)
+  const gap = tables.gaps.prefix + (gapEnd > last ? await latestGap(committed) : sortable(from))
   const mark = { key: tables.meta.prefix + reservedKey, value: undefined }
   const rows = from > to ? [mark] : [{ key: gap, value: seal(gap, JSON.stringify(to)) }, mark]
   await database.batch(rows, true)
+  committed.remember()
   return from > to ? undefined : { from, to }
 }
 

@@ -43,10 +43,18 @@ export interface Committed {
   readonly memory: ReadonlyMap<string, number>
   /** Takes over what a batch has written. */
   promote(cells: Iterable<Cell>): void
-  /** Forgets everything in memory and reads the numbers from the database again. */
-  load(): Promise<void>
-  /** Whether commit ids may have been issued that are not known any more; says so once. */
-  takeForgetful(): boolean
+  /**
+   * Forgets everything in memory and reads the numbers from the database again.
+   * @param isForgetful commit ids may have been issued that the database does not know
+   */
+  load(isForgetful?: boolean): Promise<void>
+  /**
+   * Whether commit ids may have been issued that the database does not know.
+   * @returns the highest one that was issued for sure, -1 for none; undefined when the database knows all
+   */
+  forgotten(): number | undefined
+  /** A gap in the commit ids that covers all of them is on flash. */
+  remember(): void
   /** Forgets the hot records. */
   forget(): void
 }
@@ -74,8 +82,6 @@ export interface CommittedParts {
   readonly losses: Losses
   /** Bytes of decoded records kept in memory. */
   readonly cacheBytes: number
-  /** Commit ids may have been issued that the database does not know. */
-  readonly forgetful: boolean
   /** Sees the bytes of every damaged row that is met. */
   readonly onDamage?: (full: string, bytes: Uint8Array) => void
 }
@@ -91,7 +97,8 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     [tables.memory, memory],
     [tables.latest, latest],
   ])
-  let { forgetful } = parts
+  let forgetful = false
+  let highest = -1
 
   function report(table: Table<unknown>, key: string, cause: string, commitId?: number): AtError {
     losses.found({ what: table.noun, key, cause, ...(commitId === undefined ? {} : { commitId }) })
@@ -257,9 +264,17 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
         else unstored.get(table)?.set(key, row)
       }
     },
-    async load() {
+    async load(isForgetful = false) {
+      forgetful ||= isForgetful
+      highest = Math.max(highest, memory.get(commitKey) ?? -1)
+      const commit = await loadCommit()
+      if (commit < highest) {
+        forgetful = true
+        const key = `${commit + 1} to ${highest}`
+        losses.found({ what: 'changes', key, cause: 'they were gone when the database was opened again' })
+      }
       const numbers = new Map([
-        [commitKey, await loadCommit()],
+        [commitKey, commit],
         [gapKey, await loadGap()],
       ])
       await loadOutbox(numbers)
@@ -267,10 +282,10 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
       memory.clear()
       for (const [key, number] of numbers) memory.set(key, number)
     },
-    takeForgetful() {
-      const was = forgetful
+    forgotten: () => (forgetful ? highest : undefined),
+    remember() {
       forgetful = false
-      return was
+      highest = -1
     },
     forget: () => cache.clear(),
   }

@@ -40,12 +40,6 @@ export interface Database {
   batch(operations: readonly Operation[], sync: boolean): Promise<void>
   /** Resolves at once unless the database is being reopened. */
   ready(): Promise<void> | undefined
-  /**
-   * Closes and opens again: after a failed write LevelDB refuses all further ones, or appends them behind a torn one,
-   * where the next start would not find them.
-   * @param repair the files themselves are damaged: they are set aside and repaired in between
-   */
-  reopen(repair?: boolean): Promise<void>
   /** Puts every batch that was written so far on flash, and writes nothing itself. @throws the error of the disk */
   syncLog(): Promise<void>
   isOpen(): boolean
@@ -169,7 +163,8 @@ async function freeBytes(directory: string): Promise<number> {
   return bavail * bsize
 }
 
-async function assertSpace(directory: string): Promise<void> {
+/** @throws Error when the disk has no room for opening a database once more: what is open is better left open then */
+export async function assertSpace(directory: string): Promise<void> {
   if ((await freeBytes(directory)) < reopenBytes) throw new Error('no space left on device')
 }
 
@@ -185,8 +180,6 @@ export const repairDatabase = (directory: string): Promise<void> => repair.call(
 export interface DatabaseOptions {
   /** Makes a new database where there is none. */
   readonly create: boolean
-  /** Repairs the closed database. */
-  readonly repair?: () => Promise<void>
 }
 
 /**
@@ -196,14 +189,6 @@ export interface DatabaseOptions {
 export async function openDatabase(directory: string, options: DatabaseOptions): Promise<Database> {
   const db = new Level<string, Uint8Array>(directory, settings)
   await db.open({ createIfMissing: options.create })
-  let reopening: Promise<void> | undefined
-
-  async function restart(repair: boolean): Promise<void> {
-    if (db.status === 'open') await assertSpace(directory)
-    await db.close()
-    if (repair) await options.repair?.()
-    await db.open({ createIfMissing: false })
-  }
 
   return {
     get(key, snapshot) {
@@ -231,16 +216,7 @@ export async function openDatabase(directory: string, options: DatabaseOptions):
       }
       await batch.write({ sync })
     },
-    ready: () => reopening,
-    async reopen(repair = false) {
-      const attempt = restart(repair)
-      reopening = attempt
-        .catch(() => undefined)
-        .finally(() => {
-          reopening = undefined
-        })
-      await attempt
-    },
+    ready: () => undefined,
     syncLog: () => syncLogs(directory),
     isOpen: () => db.status === 'open',
     readOnly: () => undefined,

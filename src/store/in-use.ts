@@ -1,7 +1,16 @@
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Level } from 'level'
 
 const isLocked = (error: unknown): boolean =>
   error instanceof Error && (('code' in error && error.code === 'LEVEL_LOCKED') || isLocked(error.cause))
+
+/** Whether some process has the database of a store open. A folder without one is left as it is. */
+export const isTaken = (folder: string): Promise<boolean> =>
+  access(join(folder, 'CURRENT')).then(
+    () => isInUse(folder),
+    () => false,
+  )
 
 /**
  * Whether some process has the LevelDB in a folder open. A database that is there is not opened: LevelDB takes its lock

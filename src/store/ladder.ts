@@ -1,19 +1,18 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
-import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
-import { type Database, openDatabase, repairDatabase } from './database.ts'
-import { type Losses, named } from './health.ts'
+import { type Database, openDatabase } from './database.ts'
+import type { Losses } from './health.ts'
 import { isInUse } from './in-use.ts'
 import { flawOf } from './manifest.ts'
-import type { Soundness } from './mend.ts'
+import { type Mending, openMending, Unkept } from './mending.ts'
 import { openReadOnly, whyUnwritable } from './read-only.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
+import { holdsRecords, mendTables, repair, replay } from './repair.ts'
 import { inspectLogs, type Salvage } from './salvage.ts'
-import { moveAside, setAside } from './set-aside.ts'
+import { dropAside } from './set-aside.ts'
 import { restoreNewest } from './snapshot-files.ts'
-import { harmedTables, removeStrays, replaceTable } from './tables.ts'
 
 /** Name of the folder of LevelDB inside the folder of a store. */
 export const databaseName = 'level'
@@ -29,17 +28,31 @@ export interface Ladder {
   readonly atSign: AtSign
   /** The run before this one did not end well, perhaps of damage: every table is looked through. */
   readonly thorough: boolean
+  /** LevelDB itself has said that the files are damaged. */
+  readonly corrupt: boolean
   /** Format that this program reads. */
   readonly format: number
   /** Folder of the snapshots, should there be one. */
   readonly snapshots: string | undefined
+  /** Seam for tests: told after every step that changes files. */
+  readonly changed: (what: string) => Promise<void>
+}
+
+/** A ladder on which a database is being opened. */
+interface Climb extends Ladder {
+  readonly path: string
+  readonly mending: Mending
 }
 
 /** An opened database, and whether commit ids may have been issued that it does not know. */
 export interface Climbed {
   readonly database: Database
   readonly forgetful: boolean
+  /** Puts what was mended on flash. Nothing may be told to anybody, and no change taken, before that. */
+  readonly settle: () => Promise<void>
 }
+
+type Rung = Omit<Climbed, 'settle'>
 
 const isData = (name: string): boolean => /\.(?:ldb|sst|log)$/.test(name)
 
@@ -70,81 +83,40 @@ async function filesIn({ directory, provisioned }: Ladder, path: string): Promis
   }
 }
 
-/** Writes again what LevelDB has dropped around damage in its log, which it never mentions. */
-async function replay(
-  database: Database,
-  { operations, lost, batches, files }: Salvage,
-  losses: Losses,
-): Promise<void> {
-  if (files.length === 0) return
-  await database.batch(operations, true)
-  const where = files.join(', ')
-  if (batches === 0) {
-    losses.step(`a flipped bit in ${where} was put right; nothing is lost by it`)
-    return
-  }
-  losses.step(`${batches} changes in ${where} cannot be read; all others were kept`)
-  losses.found({ what: 'part of', key: where, cause: `${batches} changes in it cannot be read` })
-  for (const full of lost) losses.found({ ...named(full), cause: 'its latest change is lost' })
-}
+const isFinal = (cause: unknown): boolean => cause instanceof StoreRefusal || cause instanceof Unkept
 
-const isDamage = (cause: unknown): boolean => !hasCode(cause, 'LEVEL_LOCKED')
-
-async function plain(ladder: Ladder, path: string): Promise<Database> {
+async function plain({ directory, path, changed }: Climb): Promise<Database> {
   try {
-    return await openDatabase(path, { create: false, repair: () => repair(ladder, path) })
+    const database = await openDatabase(path, { create: false })
+    await changed('the database was opened')
+    return database
   } catch (cause) {
-    if (isDamage(cause)) throw cause
-    throw refuse('locked', ladder.directory, 'is in use by another process', cause)
+    if (!hasCode(cause, 'LEVEL_LOCKED')) throw cause
+    throw refuse('locked', directory, 'is in use by another process', cause)
   }
 }
 
 /**
- * Puts tables right before LevelDB sees them: it takes damage for data, or dies of it.
- * @param before runs once, before the first of them is changed
- * @returns whether it has to repair
+ * @param worth what a snapshot has to be
+ * @returns undefined when no snapshot can be used; the folder of the database is then not there
  */
-async function mendTables(
-  { losses }: Ladder,
-  path: string,
-  budget: number,
-  before: () => Promise<unknown>,
-): Promise<boolean> {
-  const names: Record<Soundness, string[]> = { sound: [], mended: [], damaged: [] }
-  let copied: Promise<unknown> | undefined
-  for await (const table of harmedTables(path, budget)) {
-    copied ??= before()
-    await copied
-    await replaceTable(path, table)
-    names[table.soundness].push(table.name)
-    for (const key of table.lost) {
-      losses.found({ what: `part of table ${table.name} up to`, key, cause: 'it cannot be read' })
-    }
-  }
-  if (names.mended.length > 0) {
-    losses.step(`flipped bits in ${names.mended.join(', ')} were put right; nothing is lost by them`)
-  }
-  return names.damaged.length > 0
-}
-
-async function repair(ladder: Ladder, path: string): Promise<void> {
-  const { directory, losses } = ladder
-  const copy = await setAside(directory, path)
-  await removeStrays(path)
-  await mendTables(ladder, path, Number.POSITIVE_INFINITY, async () => {})
-  await repairDatabase(path)
-  // What the repair could not use is in the copy.
-  await rm(join(path, 'lost'), { recursive: true, force: true })
-  losses.step(`the database was repaired; as it was before it lies in ${copy}`)
-  losses.opened('repaired')
-}
-
-async function restore(ladder: Ladder, path: string): Promise<Database | undefined> {
-  const { losses, snapshots, atSign, format, log } = ladder
+async function restore(climb: Climb, worth: 'any' | 'filled'): Promise<Database | undefined> {
+  const { directory, losses, snapshots, path: target, atSign, format, log, changed } = climb
   if (snapshots === undefined) return undefined
-  const restored = await restoreNewest(snapshots, { target: path, atSign, format }, log)
+  const attempt = () => restoreNewest(snapshots, { target, atSign, format, worth }, log)
+  const roomier = async (cause: unknown) => {
+    if (!hasCode(cause, 'ENOSPC') || (await dropAside(directory, 1)) === 0) throw cause
+    return attempt()
+  }
+  const restored = await attempt()
+    .catch(roomier)
+    .catch((cause: unknown) => {
+      const why = `is beyond repair, and its latest snapshot cannot be restored (${reasonOf(cause)}): make room on the disk`
+      throw refuse('unreadable', directory, why, cause)
+    })
   if (restored === undefined) return undefined
-  const database = await plain(ladder, path)
+  await changed('a snapshot was restored')
+  const database = await plain(climb)
   const time = new Date(restored.time).toISOString()
   losses.step(`the snapshot ${restored.path} of ${time} was restored: later changes are lost`)
   losses.since(restored.time)
@@ -153,25 +125,27 @@ async function restore(ladder: Ladder, path: string): Promise<Database | undefin
 }
 
 /** From the newest snapshot, or anew when there is none. */
-async function replace(ladder: Ladder, path: string): Promise<Climbed> {
-  const { directory, losses } = ladder
+async function replace(climb: Climb): Promise<Rung> {
+  const { directory, losses, path, mending, changed } = climb
   const because = await whyUnwritable(directory)
   if (because !== undefined) throw refuse('unreadable', directory, `is empty and cannot be written: ${because}`)
-  await moveAside(directory, path)
-  const restored = await restore(ladder, path)
+  await mending.begin()
+  await rm(path, { recursive: true, force: true })
+  await changed('the database was removed')
+  const restored = await restore(climb, 'any')
   if (restored !== undefined) return { database: restored, forgetful: false }
   await mkdir(path, { mode: 0o700 })
-  const database = await openDatabase(path, { create: true, repair: () => repair(ladder, path) })
+  const database = await openDatabase(path, { create: true })
+  await changed('a database was made anew')
   losses.step('nothing of the database can be used, nor any snapshot: it was made anew, and everything in it is lost')
   losses.since(0)
   losses.opened('anew')
   return { database, forgetful: true }
 }
 
-async function readOnly(ladder: Ladder, path: string, because: string): Promise<Climbed> {
-  const { directory, losses } = ladder
+async function readOnly({ directory, losses, mending }: Climb, because: string): Promise<Rung> {
   try {
-    const database = await openReadOnly(path, because, () => plain(ladder, path))
+    const database = await openReadOnly(mending.source(), because)
     losses.step(`the store was opened for reading only: ${because}`)
     losses.opened('read-only')
     return { database, forgetful: false }
@@ -180,53 +154,98 @@ async function readOnly(ladder: Ladder, path: string, because: string): Promise<
   }
 }
 
+/** A repair that found no record is worth less than a snapshot that holds some. */
+async function orSnapshot(climb: Climb, repaired: Database): Promise<Database> {
+  const { path, snapshots, losses, changed } = climb
+  if (snapshots === undefined || (await holdsRecords(repaired))) return repaired
+  await repaired.close()
+  const beside = `${path}.repaired`
+  await rm(beside, { recursive: true, force: true })
+  await rename(path, beside)
+  await changed('what was repaired was moved')
+  const restored = await restore(climb, 'filled')
+  if (restored !== undefined) {
+    losses.step('the repair had found no record')
+    await rm(beside, { recursive: true, force: true })
+    return restored
+  }
+  await rename(beside, path)
+  return plain(climb)
+}
+
 /** Repair, then snapshot; the last rung when the disk takes nothing. */
-async function mend(ladder: Ladder, path: string, cause: unknown): Promise<Climbed> {
+async function mend(climb: Climb, cause: unknown): Promise<Rung> {
+  const { path, losses } = climb
   const because = await whyUnwritable(path)
-  if (because !== undefined) return readOnly(ladder, path, because)
-  ladder.losses.step(`the database could not be opened: ${reasonOf(cause)}`)
+  if (because !== undefined) return readOnly(climb, because)
+  losses.step(`the database could not be opened: ${reasonOf(cause)}`)
   try {
-    await repair(ladder, path)
-    return { database: await plain(ladder, path), forgetful: true }
+    await repair(climb)
+    return { database: await orSnapshot(climb, await plain(climb)), forgetful: true }
   } catch (failure) {
-    if (failure instanceof StoreRefusal) throw failure
+    if (isFinal(failure)) throw failure
     const full = await whyUnwritable(path)
-    if (full !== undefined) return readOnly(ladder, path, full)
-    ladder.losses.step(`the repair failed: ${reasonOf(failure)}`)
-    return replace(ladder, path)
+    if (full !== undefined) return readOnly(climb, full)
+    losses.step(`the repair failed: ${reasonOf(failure)}`)
+    return replace(climb)
   }
 }
 
 /** Opens a database of which a log holds damage: LevelDB would drop good changes with the bad ones. */
-async function openSalvaged(ladder: Ladder, path: string, salvage: Salvage): Promise<Climbed> {
+async function openSalvaged(climb: Climb, salvage: Salvage): Promise<Rung> {
   // A power cut leaves such an end, and then it is no loss; but the changes may have been acknowledged before it was harmed.
   if (salvage.dropped > 0) {
-    ladder.log('warn', 'changes at the end of the log cannot be read: commit ids that may be lost stay unused', {
+    climb.log('warn', 'changes at the end of the log cannot be read: commit ids that may be lost stay unused', {
       changes: salvage.dropped,
     })
   }
-  // A disk that takes no copy is going to be read only.
-  await setAside(ladder.directory, path).catch(() => undefined)
-  const { database } = await openOrMend(ladder, path)
-  if (database.readOnly() === undefined) await replay(database, salvage, ladder.losses)
+  await climb.mending.begin()
+  const { database } = await openOrMend(climb)
+  if (database.readOnly() === undefined) await replay(climb, database, salvage)
   return { database, forgetful: true }
 }
 
-/** @returns what cannot be put right without a repair */
-async function tableFlaw(ladder: Ladder, path: string): Promise<string | undefined> {
-  const budget = ladder.thorough ? Number.POSITIVE_INFINITY : limits.verifyAtOpenBytes
-  const isDamaged = await mendTables(ladder, path, budget, () => setAside(ladder.directory, path))
-  return isDamaged ? 'its tables are damaged' : undefined
+async function openOrMend(climb: Climb): Promise<Rung> {
+  try {
+    const told = climb.corrupt ? 'LevelDB met damage in it' : undefined
+    const flaw = told ?? (await flawOf(climb.path)) ?? (await mendTables(climb, climb.thorough))
+    if (flaw !== undefined) throw new Error(flaw)
+    return { database: await plain(climb), forgetful: climb.mending.isInterrupted }
+  } catch (cause) {
+    if (isFinal(cause)) throw cause
+    return mend(climb, cause)
+  }
 }
 
-async function openOrMend(ladder: Ladder, path: string): Promise<Climbed> {
-  try {
-    const flaw = (await flawOf(path)) ?? (await tableFlaw(ladder, path))
-    if (flaw !== undefined) throw new Error(flaw)
-    return { database: await plain(ladder, path), forgetful: false }
-  } catch (cause) {
-    if (cause instanceof StoreRefusal) throw cause
-    return mend(ladder, path, cause)
+/** What a start that was cut off has left beside and in the database. */
+async function removeLeftovers(path: string, files: readonly string[]): Promise<void> {
+  for (const name of files) if (name.endsWith('.new')) await rm(join(path, name), { force: true })
+  for (const end of ['back', 'repaired', 'restoring']) await rm(`${path}.${end}`, { recursive: true, force: true })
+}
+
+async function open(climb: Climb): Promise<Rung> {
+  const { path, mending, provisioned } = climb
+  await mending.goBack()
+  const files = await filesIn(climb, path)
+  // A disk that takes no changes says so below.
+  await removeLeftovers(path, files).catch(() => undefined)
+  if (!files.some((name) => isData(name) || name === 'CURRENT')) {
+    if (provisioned) return replace(climb)
+    return { database: await openDatabase(path, { create: true }), forgetful: false }
+  }
+  const salvage = await inspectLogs(path, mending.afterCut).catch(() => undefined)
+  return salvage === undefined ? openOrMend(climb) : openSalvaged(climb, salvage)
+}
+
+/** @throws StoreRefusal when the database is of another program, or in use */
+async function assertOwn(ladder: Ladder, path: string): Promise<void> {
+  const files = await filesIn(ladder, path)
+  if (!ladder.provisioned && (await isForeign(path, files))) {
+    throw refuse('foreign', ladder.directory, 'is not one of atedge; nothing was changed')
+  }
+  // Before anything is judged: what another process writes looks damaged at any moment, and a repair would destroy it.
+  if (files.includes('CURRENT') && (await isInUse(path))) {
+    throw refuse('locked', ladder.directory, 'is in use by another process')
   }
 }
 
@@ -236,22 +255,16 @@ async function openOrMend(ladder: Ladder, path: string): Promise<Climbed> {
  * @throws StoreRefusal when it is locked, of another program, or cannot even be read
  */
 export async function climb(ladder: Ladder): Promise<Climbed> {
-  const path = join(ladder.directory, databaseName)
-  const files = await filesIn(ladder, path)
-  if (!files.some((name) => isData(name) || name === 'CURRENT')) {
-    if (ladder.provisioned) return replace(ladder, path)
-    return {
-      database: await openDatabase(path, { create: true, repair: () => repair(ladder, path) }),
-      forgetful: false,
-    }
-  }
-  if (!ladder.provisioned && (await isForeign(path, files))) {
-    throw refuse('foreign', ladder.directory, 'is not one of atedge; nothing was changed')
-  }
-  // Before anything is judged: what another process writes looks damaged at any moment, and a repair would destroy it.
-  if (files.includes('CURRENT') && (await isInUse(path))) {
-    throw refuse('locked', ladder.directory, 'is in use by another process')
-  }
-  const salvage = await inspectLogs(path, ladder.thorough).catch(() => undefined)
-  return salvage === undefined ? openOrMend(ladder, path) : openSalvaged(ladder, path, salvage)
+  const { directory, thorough, changed } = ladder
+  const path = join(directory, databaseName)
+  await assertOwn(ladder, path)
+  const mending = await openMending({ directory, path, afterCut: thorough, changed })
+  const climb: Climb = { ...ladder, path, mending }
+  if (mending.isInterrupted)
+    ladder.log('warn', 'an earlier start was cut off while it put the store right: it is done anew')
+  const rung = await open(climb).catch((cause: unknown) => {
+    if (cause instanceof Unkept) return readOnly(climb, cause.message)
+    throw cause
+  })
+  return { ...rung, settle: mending.settle }
 }

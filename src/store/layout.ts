@@ -134,6 +134,10 @@ export const floorKey = 'clock-floor'
 /** Row of `tables.meta`: the latest time that the operator or a time service vouched for, milliseconds since the epoch. */
 export const vouchedKey = 'clock-vouched'
 
+/** Whether the full key of a record is not the one that every store makes for itself when it is new. */
+export const isOwnersRecord = (full: string): boolean =>
+  full.startsWith(tables.records.prefix) && !full.startsWith(`${tables.records.prefix}public:signing_publickey@`)
+
 /** Row of `tables.memory`: the last id of the latest gap. */
 export const gapKey = 'commit-gap'
 

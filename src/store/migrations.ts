@@ -26,6 +26,8 @@ export async function migrate(
     if (migration.to <= from) continue
     options.log('info', 'the store moves to a newer format', { format: migration.to })
     await migration.run(database)
+    // The mark goes to the newest log, and must not outlive what lies in an older one.
+    await database.syncLog()
     await reached(migration.to)
   }
 }

@@ -5,8 +5,10 @@ import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import type { Database } from './database.ts'
 import { readDurable, writeDurably } from './durable-file.ts'
+import { type Again, createHandle, type Handle } from './handle.ts'
 import type { Losses } from './health.ts'
-import { climb } from './ladder.ts'
+import { isTaken } from './in-use.ts'
+import { type Climbed, climb, databaseName } from './ladder.ts'
 import { type Identity, tables } from './layout.ts'
 import { type Migration, migrate } from './migrations.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
@@ -31,14 +33,14 @@ export interface OpenOptions {
   readonly format: number
   /** Folder of the snapshots, should there be one. */
   readonly snapshots: string | undefined
+  /** Seam for tests: told after every step that changes files of the database. */
+  readonly changed: (what: string) => Promise<void>
 }
 
 /** An opened store, and what is known about its start. */
-export interface Opened {
-  readonly database: Database
+export interface Opened extends Omit<Climbed, 'database'> {
+  readonly database: Handle
   readonly starts: Starts
-  /** Commit ids may have been issued that the database does not know. */
-  readonly forgetful: boolean
 }
 
 const isIdentity = (value: unknown): value is Identity =>
@@ -134,25 +136,39 @@ async function bringUp(database: Database, options: OpenOptions, marker: Marker 
   if (marker?.identity?.format !== format) await writeDurably(join(directory, markerName), { format, atSign })
 }
 
+async function climbAndBringUp(options: OpenOptions, marker: Marker | undefined, how: Again): Promise<Climbed> {
+  const climbed = await climb({ ...options, ...how, provisioned: marker !== undefined })
+  try {
+    await bringUp(climbed.database, options, marker)
+    return climbed
+  } catch (error) {
+    await climbed.database.close()
+    throw error
+  }
+}
+
 /**
  * Opens the database of one atSign, makes it when the directory was never provisioned, and brings it to this format.
  * @throws StoreRefusal when it is locked, of another atSign, of a newer format, not of atedge or cannot even be read
  */
 export async function openOwn(options: OpenOptions): Promise<Opened> {
-  const { directory } = options
+  const { directory, atSign, format, losses } = options
   await privateDirectory(directory)
   const marker = await readMarker(directory)
   if (marker?.identity !== undefined) judge(marker.identity, options)
-  const starts = await beginStart(options, marker !== undefined)
-  if (starts.isLogShort)
-    options.losses.step('its log is shorter than it was when it was closed: its latest changes are lost')
-  const climbed = await climb({ ...options, provisioned: marker !== undefined, thorough: starts.early })
-  try {
-    await bringUp(climbed.database, options, marker)
-    if (climbed.database.readOnly() === undefined) await starts.opened()
-    return { ...climbed, forgetful: climbed.forgetful || starts.isLogShort, starts }
-  } catch (error) {
-    await climbed.database.close()
-    throw error
+  const path = join(directory, databaseName)
+  const starts = await beginStart(options, marker !== undefined && !(await isTaken(path)))
+  if (starts.isLogShort) losses.step('its log is shorter than it was when it was closed: its latest changes are lost')
+  const climbed = await climbAndBringUp(options, marker, { thorough: starts.early, corrupt: false })
+  if (climbed.database.readOnly() === undefined) await starts.opened()
+  const known: Marker = { identity: marker?.identity ?? { format, atSign } }
+  return {
+    database: createHandle(climbed.database, path, (how) => climbAndBringUp(options, known, how)),
+    forgetful: climbed.forgetful || starts.isLogShort,
+    async settle() {
+      await climbed.settle()
+      await starts.settled()
+    },
+    starts,
   }
 }

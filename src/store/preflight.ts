@@ -3,15 +3,18 @@ import { join } from 'node:path'
 import { isInUse } from './in-use.ts'
 import { databaseName } from './ladder.ts'
 import { flawOf } from './manifest.ts'
+import { isMending } from './mending.ts'
 import { reasonOf } from './refusal.ts'
 import { inspectLogs } from './salvage.ts'
 import { harmedTables } from './tables.ts'
 
-async function flawIn(path: string): Promise<string | undefined> {
+async function flawIn(directory: string): Promise<string | undefined> {
+  const path = join(directory, databaseName)
   const files = await readdir(path)
   if (!files.includes('CURRENT')) return 'its CURRENT file is missing'
   // What another process writes looks damaged at any moment; opening says that it is in use.
   if (await isInUse(path)) return undefined
+  if (await isMending(directory)) return 'a start was cut off while it put it right'
   const flaw = await flawOf(path)
   if (flaw !== undefined) return flaw
   const harmed: string[] = []
@@ -27,4 +30,4 @@ async function flawIn(path: string): Promise<string | undefined> {
  * @returns what is wrong with it; undefined when it is sound or in use
  */
 export const flawOfStore = (directory: string): Promise<string | undefined> =>
-  flawIn(join(directory, databaseName)).catch((cause: unknown) => reasonOf(cause))
+  flawIn(directory).catch((cause: unknown) => reasonOf(cause))

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { limits } from '../core/limits.ts'
 import { type Database, openDatabase, repairDatabase } from './database.ts'
 import { hasCode, reasonOf } from './refusal.ts'
-import { harmedTables, isTableName, replaceTable } from './tables.ts'
+import { harmedTables, isTableName, removeStrays, replaceTable } from './tables.ts'
 
 // LevelDB cannot open a database without writing. So it gets a folder in memory, in which tables, which never change,
 // are links to the real ones, and the few small files that change are copies.
@@ -50,6 +50,8 @@ async function openShadow(shadow: string): Promise<Database> {
   try {
     return await openDatabase(shadow, { create: false })
   } catch {
+    // Of links; what they lead to stays.
+    await removeStrays(shadow)
     await repairDatabase(shadow)
     return await openDatabase(shadow, { create: false })
   }
@@ -76,15 +78,14 @@ const probeBytes = 512 * 1024
  * Opens a database for reading without touching it.
  * @param path of the real one
  * @param because why it cannot be written
- * @param retry opens the real one, once it can be written again
  */
-export async function openReadOnly(path: string, because: string, retry: () => Promise<Database>): Promise<Database> {
-  let shadow: string | undefined
+export async function openReadOnly(path: string, because: string): Promise<Database> {
   let failure: unknown
   for (const parent of parents) {
+    let shadow: string | undefined
     try {
       shadow = await makeShadow(parent, path)
-      return readOnly(await openShadow(shadow), { shadow, path, because, retry })
+      return readOnly(await openShadow(shadow), shadow, because)
     } catch (error) {
       failure = error
       if (shadow !== undefined) await rm(shadow, { recursive: true, force: true })
@@ -93,56 +94,15 @@ export async function openReadOnly(path: string, because: string, retry: () => P
   throw failure
 }
 
-function readOnly(
-  copy: Database,
-  { shadow, path, because, retry }: { shadow: string; path: string; because: string; retry: () => Promise<Database> },
-): Database {
-  let real: Database | undefined
-  let turning: Promise<void> | undefined
-  const now = (): Database => real ?? copy
-
-  async function turn(): Promise<void> {
-    const reason = await whyUnwritable(path)
-    if (reason !== undefined) throw new Error(`it was opened for reading only (${reason})`)
-    const opened = await retry()
+const readOnly = (copy: Database, shadow: string, because: string): Database => ({
+  ...copy,
+  batch: () => Promise.reject(new Error(`it was opened for reading only (${because})`)),
+  syncLog: async () => {},
+  readOnly: () => because,
+  tablesWritten: () => 0,
+  compact: async () => {},
+  async close() {
     await copy.close()
     await rm(shadow, { recursive: true, force: true })
-    real = opened
-  }
-
-  return {
-    get: (key, snapshot) => now().get(key, snapshot),
-    scan: (range) => now().scan(range),
-    keys: (range) => now().keys(range),
-    snapshot: () => now().snapshot(),
-    batch: (operations, sync) =>
-      real === undefined
-        ? Promise.reject(new Error(`it was opened for reading only (${because})`))
-        : real.batch(operations, sync),
-    ready: () => turning ?? real?.ready(),
-    async reopen(repair) {
-      if (real !== undefined) return real.reopen(repair)
-      const attempt = turn()
-      turning = attempt
-        .catch(() => undefined)
-        .finally(() => {
-          turning = undefined
-        })
-      await attempt
-    },
-    async syncLog() {
-      await real?.syncLog()
-    },
-    isOpen: () => now().isOpen(),
-    readOnly: () => (real === undefined ? because : real.readOnly()),
-    size: () => now().size(),
-    tablesWritten: () => real?.tablesWritten() ?? 0,
-    async compact() {
-      await real?.compact()
-    },
-    async close() {
-      await now().close()
-      await rm(shadow, { recursive: true, force: true })
-    },
-  }
-}
+  },
+})

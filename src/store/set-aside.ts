@@ -1,11 +1,13 @@
-import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, link, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode } from './refusal.ts'
+import { syncFolder } from './snapshot.ts'
 
 /** Copies kept: the damage that was met first in a row of bad starts is the one worth a look. */
 const kept = 2
 
-const folderOf = (directory: string): string => join(directory, 'aside')
+/** Where copies of a database lie that were made before it was changed. @param directory of the store */
+export const asideIn = (directory: string): string => join(directory, 'aside')
 
 /** A second name where the file system has them: LevelDB never changes a file that an earlier opening wrote. */
 async function duplicate(from: string, to: string): Promise<void> {
@@ -17,37 +19,76 @@ async function duplicate(from: string, to: string): Promise<void> {
   }
 }
 
-async function newPlace(directory: string): Promise<string> {
-  const folder = folderOf(directory)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const numbers = (await readdir(folder)).map(Number).filter(Number.isInteger)
-  numbers.sort((a, b) => a - b)
-  for (const old of numbers.slice(0, Math.max(numbers.length - kept + 1, 0))) {
-    await rm(join(folder, `${old}`), { recursive: true, force: true })
+/** Puts every file of a folder, and the folder, on flash. Files that go meanwhile are left out. */
+export async function syncFiles(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const file = await open(join(folder, name), 'r').catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT')) return undefined
+      throw error
+    })
+    try {
+      await file?.sync()
+    } finally {
+      await file?.close()
+    }
   }
-  return join(folder, `${(numbers.at(-1) ?? 0) + 1}`)
+  await syncFolder(folder)
+}
+
+/** Numbers of the copies, the oldest first. */
+async function copiesIn(directory: string): Promise<number[]> {
+  const names = await readdir(asideIn(directory)).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  })
+  return names
+    .map(Number)
+    .filter(Number.isInteger)
+    .sort((a, b) => a - b)
+}
+
+/** Removes copies, the oldest first. @param keep so many of the latest stay. @returns how many went */
+export async function dropAside(directory: string, keep: number): Promise<number> {
+  const copies = await copiesIn(directory)
+  const old = copies.slice(0, Math.max(copies.length - keep, 0))
+  for (const copy of old) await rm(join(asideIn(directory), `${copy}`), { recursive: true, force: true })
+  return old.length
+}
+
+/** Gives a folder the files of a database under second names, on flash. Nothing of a database that is not there. */
+export async function duplicateAll(from: string, to: string): Promise<void> {
+  await rm(to, { recursive: true, force: true })
+  await mkdir(to, { mode: 0o700 })
+  const names = await readdir(from).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  })
+  for (const name of names) {
+    const file = join(from, name)
+    if (!/^(?:LO(?:CK|G)|.*\.new$)/.test(name) && (await stat(file)).isFile()) await duplicate(file, join(to, name))
+  }
+  await syncFiles(to)
 }
 
 /**
  * Keeps a database that is not open as it is, before anything in it is changed. Costs hardly any room: both share their
  * files until LevelDB removes them.
  * @param directory of the store; the copy lies under its `aside`, the older of two goes
- * @returns the folder of the copy
+ * @returns the name of the copy in there; it is on flash
  */
 export async function setAside(directory: string, path: string): Promise<string> {
-  const place = await newPlace(directory)
-  await mkdir(place, { mode: 0o700 })
-  for (const name of await readdir(path)) {
-    const file = join(path, name)
-    if (!/^LO(?:CK|G)/.test(name) && (await stat(file)).isFile()) await duplicate(file, join(place, name))
+  const folder = asideIn(directory)
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const copy = `${((await copiesIn(directory)).at(-1) ?? 0) + 1}`
+  try {
+    await dropAside(directory, kept - 1)
+    await duplicateAll(path, join(folder, copy))
+  } catch (error) {
+    await rm(join(folder, copy), { recursive: true, force: true }).catch(() => undefined)
+    if (!hasCode(error, 'ENOSPC') || (await dropAside(directory, 0)) === 0) throw error
+    await duplicateAll(path, join(folder, copy))
   }
-  return place
-}
-
-/** Moves a database that is of no use any more out of the way, should it be there. */
-export async function moveAside(directory: string, path: string): Promise<void> {
-  const place = await newPlace(directory)
-  await rename(path, place).catch((error: unknown) => {
-    if (!hasCode(error, 'ENOENT')) throw error
-  })
+  await syncFolder(folder)
+  await syncFolder(directory)
+  return copy
 }

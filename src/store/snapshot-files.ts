@@ -56,26 +56,34 @@ export async function snapshotHeader(path: string): Promise<SnapshotHeader> {
 /** Bytes from the end of a file among which the count of damaged rows stands. */
 const tailBytes = 256
 
-/** Whether a snapshot says that every row of the store was right. That the file is right as well shows when it is read. */
-async function isSound(path: string): Promise<boolean> {
+/**
+ * What a snapshot says of itself: that every row of the store was right, that the store held records of its owner. That
+ * the file is right as well shows when it is read.
+ */
+async function worthOf(path: string): Promise<{ isSound: boolean; isFilled: boolean }> {
   const file = await open(path, 'r')
   try {
     const { size } = await file.stat()
     const { buffer, bytesRead } = await file.read(Buffer.alloc(tailBytes), 0, tailBytes, Math.max(0, size - tailBytes))
-    return buffer.toString('latin1', 0, bytesRead).includes('"damaged":0}')
+    const tail = buffer.toString('latin1', 0, bytesRead)
+    return { isSound: tail.includes('"damaged":0}'), isFilled: !tail.includes('"records":0,') }
   } finally {
     await file.close()
   }
 }
 
-/** Removes old snapshots. Damage must not push out the last one from before it: that one stays, whatever its age. */
+/**
+ * Removes old snapshots. Neither damage nor a store that has lost everything must push out the last one from before: the
+ * latest that is sound and the latest that is not empty stay, whatever their age.
+ */
 async function prune(folder: string, keep: number): Promise<void> {
-  const files = await listSnapshots(folder)
-  let needsSound = true
-  for (const { path } of files.slice(0, keep)) if (await isSound(path)) needsSound = false
-  for (const { path } of files.slice(keep)) {
-    if (needsSound && (await isSound(path))) needsSound = false
-    else await rm(path, { force: true })
+  let [needsSound, needsFilled] = [true, true]
+  for (const [index, { path }] of (await listSnapshots(folder)).entries()) {
+    const { isSound, isFilled } = await worthOf(path)
+    const isNeeded = isSound && (needsSound || (needsFilled && isFilled))
+    if (index >= keep && !isNeeded) await rm(path, { force: true })
+    if (isSound) needsSound = false
+    if (isSound && isFilled) needsFilled = false
   }
 }
 
@@ -112,6 +120,36 @@ export interface RestoredNewest extends Restored {
   readonly unusable: readonly { readonly path: string; readonly reason: string }[]
 }
 
+/** Which snapshots of a folder to restore. */
+export interface NewestTarget extends RestoreTarget {
+  /** Only those with records of the owner; unless told `any`, those first. */
+  readonly worth?: 'any' | 'filled'
+}
+
+/** Snapshots in the order in which to try them: those of a store that had lost everything come last. */
+async function candidates(folder: string, worth: 'any' | 'filled'): Promise<readonly string[]> {
+  const [filled, empty]: [string[], string[]] = [[], []]
+  for (const { path } of await listSnapshots(folder)) {
+    const isFilled = await worthOf(path).then(
+      (known) => known.isFilled,
+      () => true,
+    )
+    if (isFilled) filled.push(path)
+    else empty.push(path)
+  }
+  return worth === 'any' ? [...filled, ...empty] : filled
+}
+
+/** The highest commit id that any snapshot of a folder knows of, -1 for none. */
+async function issuedIn(folder: string): Promise<number> {
+  let issued = -1
+  for (const { path } of await listSnapshots(folder)) {
+    const header = await snapshotHeader(path).catch(() => undefined)
+    issued = Math.max(issued, header?.lastCommitId ?? -1)
+  }
+  return issued
+}
+
 /**
  * Makes a database of the newest snapshot that is whole and right, trying older ones in turn.
  * @param target its folder must not be there yet, or be empty: set the damaged database aside first
@@ -120,13 +158,14 @@ export interface RestoredNewest extends Restored {
  */
 export async function restoreNewest(
   folder: string,
-  target: RestoreTarget,
+  target: NewestTarget,
   log: Log,
 ): Promise<RestoredNewest | undefined> {
   const unusable: { path: string; reason: string }[] = []
-  for (const { path } of await listSnapshots(folder)) {
+  const issued = await issuedIn(folder)
+  for (const path of await candidates(folder, target.worth ?? 'any')) {
     try {
-      const restored = await restoreSnapshot(createReadStream(path), target)
+      const restored = await restoreSnapshot(createReadStream(path), { ...target, issued })
       return { ...restored, path, unusable }
     } catch (error) {
       if (!(error instanceof StoreRefusal) && !isUnreadable(error)) throw error

@@ -33,6 +33,8 @@ export interface SnapshotHeader {
 /** What it held, known at its end. */
 export interface SnapshotEnd {
   readonly rows: number
+  /** Records of the owner among them; older snapshots do not say. */
+  readonly records?: number
   /** Rows that were damaged in the store already; they are copied as they were. */
   readonly damaged: number
 }
@@ -114,9 +116,9 @@ function readHeader(line: string): SnapshotHeader {
 }
 
 function readEnd(text: string): SnapshotEnd {
-  const { rows, damaged } = parse(text)
-  if (!isCount(rows) || !isCount(damaged)) throw altered()
-  return { rows, damaged }
+  const { rows, records, damaged } = parse(text)
+  if (!isCount(rows) || !isCount(damaged) || (records !== undefined && !isCount(records))) throw altered()
+  return { rows, damaged, ...(records === undefined ? {} : { records }) }
 }
 
 async function readRows(deflated: Buffer): Promise<SnapshotRow[]> {

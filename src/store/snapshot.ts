@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
 import { limits } from '../core/limits.ts'
 import { type Database, type Operation, openDatabase, type Snapshot } from './database.ts'
-import { commitKey, fromSortable, sortable, type Table, tables } from './layout.ts'
+import { commitKey, fromSortable, isOwnersRecord, sortable, type Table, tables } from './layout.ts'
 import { StoreRefusal } from './refusal.ts'
 import { seal, unseal } from './seal.ts'
 import {
@@ -50,12 +50,14 @@ export async function* writeSnapshot(
     const encoder = createSnapshotEncoder({ ...owner, lastCommitId: await lastCommitId(database, snapshot) })
     yield encoder.head
     let rows = 0
+    let records = 0
     let damaged = 0
     let block: SnapshotRow[] = []
     let size = 0
     for await (const row of database.scan({ prefix: '', snapshot })) {
       rows += 1
       if (unseal(...row) === undefined) damaged += 1
+      else if (isOwnersRecord(row[0])) records += 1
       block.push(row)
       size += row[0].length + row[1].length
       if (size < blockBytes) continue
@@ -64,7 +66,7 @@ export async function* writeSnapshot(
       size = 0
     }
     if (block.length > 0) yield await encoder.block(block)
-    yield encoder.end({ rows, damaged })
+    yield encoder.end({ rows, records, damaged })
   } finally {
     await snapshot.close()
   }
@@ -80,6 +82,8 @@ export interface RestoreTarget {
   readonly atSign: AtSign
   /** Highest format that this program reads. */
   readonly format: number
+  /** A commit id that was issued for sure, though the snapshot may be older. */
+  readonly issued?: number
   /** Told the bytes of rows after each block. */
   readonly onProgress?: (bytes: number) => void
 }
@@ -104,8 +108,8 @@ const sealed = <Row>(table: Table<Row>, key: string, row: Row): Operation => {
  * changes and which every client may read, moves to the new highest id: clients that are ahead of the snapshot read this
  * one entry and have caught up (page 04, section 12).
  */
-function skipCommits(database: Database, { atSign, lastCommitId }: SnapshotHeader): Operation[] {
-  const next = lastCommitId + limits.restoreCommitGap
+function skipCommits(database: Database, { atSign, lastCommitId }: SnapshotHeader, issued: number): Operation[] {
+  const next = Math.max(lastCommitId, issued) + limits.restoreCommitGap
   if (!Number.isSafeInteger(next)) throw new StoreRefusal('damaged', 'the snapshot holds an impossible commit id')
   const mark = sealed(tables.meta, commitKey, next)
   const gapTo = (last: number): Operation => sealed(tables.gaps, sortable(lastCommitId + 1), last)
@@ -126,7 +130,7 @@ async function load(
   folder: string,
   header: SnapshotHeader,
   blocks: AsyncIterable<readonly SnapshotRow[]>,
-  { onProgress }: RestoreTarget,
+  { onProgress, issued = -1 }: RestoreTarget,
 ): Promise<void> {
   const database = await openDatabase(folder, { create: true })
   let bytes = 0
@@ -137,8 +141,9 @@ async function load(
       bytes += rows.reduce((sum, [key, value]) => sum + key.length + value.length, 0)
       onProgress?.(bytes)
     }
-    // Synced, and with it everything before it in the same log; older logs are tables by now, and those are synced.
-    await database.batch(skipCommits(database, header), true)
+    await database.batch(skipCommits(database, header, issued), true)
+    // An older log may be on its way into a table still.
+    await database.syncLog()
   } finally {
     await database.close()
   }
@@ -150,8 +155,7 @@ async function fill(folder: string, chunks: AsyncIterable<Uint8Array>, target: R
   try {
     judge(header, target)
     await load(folder, header, blocks, target)
-    const { rows = 0, damaged = 0 } = end() ?? {}
-    return { ...header, rows, damaged }
+    return { ...header, ...(end() ?? { rows: 0, damaged: 0 }) }
   } finally {
     await reading.close()
   }

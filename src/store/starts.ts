@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { readDurable, writeDurably } from './durable-file.ts'
-import { hasCode, reasonOf } from './refusal.ts'
+import { reasonOf } from './refusal.ts'
 
 // A file beside the database says how many starts in a row ended early. No time of day stands in it: the clock of a board
 // without battery says nothing.
@@ -31,6 +31,8 @@ export interface Starts {
   distrust(): void
   /** The store is open, and this process holds its lock. */
   opened(): Promise<void>
+  /** What this start has found is dealt with: nothing of it has to be found again. */
+  settled(): Promise<void>
   /** The run ends as it should. */
   end(): Promise<void>
 }
@@ -45,14 +47,6 @@ async function pause(clock: Clock, ms: number): Promise<void> {
     clock.after(ms, resolve)
   })
   clearInterval(alive)
-}
-
-const isAlive = (pid: number | undefined): boolean => {
-  try {
-    return pid !== undefined && pid > 0 && process.kill(pid, 0)
-  } catch (error) {
-    return hasCode(error, 'EPERM')
-  }
 }
 
 /** What a database looks like when it was closed: bytes of its logs, inode of its MANIFEST. */
@@ -77,11 +71,12 @@ async function logMark(directory: string): Promise<LogMark | undefined> {
 
 /**
  * Waits when many starts before this one ended early.
- * @param provisioned false when the folder may belong to another program: nothing is noted before it has proved its own
+ * @param first whether this start is one of the row: false for one that another process is going to refuse by its lock, and
+ * when the folder may belong to another program. Nothing is noted then before the store has proved its own.
  */
 export async function beginStart(
   { directory, clock, log }: { directory: string; clock: Clock; log: Log },
-  provisioned: boolean,
+  first: boolean,
 ): Promise<Starts> {
   const path = join(directory, fileName)
   const known = (await readDurable(path).catch(() => undefined))?.members
@@ -93,16 +88,19 @@ export async function beginStart(
   let writing = Promise.resolve()
   const note = (): Promise<void> => {
     writing = writing
-      .then(() => writeDurably(path, { early: noted, ...(pid && { pid }), ...(distrusted && { distrusted }), ...mark }))
+      .then(() => {
+        const flags = { ...(distrusted && { distrusted }), ...(short && { short }) }
+        return writeDurably(path, { early: noted, ...(pid && { pid }), ...flags, ...mark })
+      })
       .catch((cause: unknown) => log('warn', 'the start cannot be noted', { file: path, cause: reasonOf(cause) }))
     return writing
   }
   const found = await logMark(directory)
   // The list of tables is another file in a database that was restored or copied.
   const isSame = found !== undefined && known?.['manifest'] === found.manifest
-  const isLogShort = isSame && (count(known?.['log']) ?? 0) > found.log
-  // A start that another process is going to refuse by its lock is none.
-  const first = provisioned && !isAlive(count(known?.['pid']))
+  const isLogShort = known?.['short'] === true || (isSame && (count(known?.['log']) ?? 0) > found.log)
+  // LevelDB is about to make another list: a start that is cut off leaves nothing to compare with.
+  let short = isLogShort
   const wait = first ? delayAfter(early) : 0
   if (wait > 0) {
     log('warn', 'the latest starts ended early: the store waits before it opens, to spare the flash', { early, wait })
@@ -124,6 +122,11 @@ export async function beginStart(
         noted = 0
         void note()
       })
+    },
+    async settled() {
+      if (!short) return
+      short = false
+      await note()
     },
     async end() {
       cancel()

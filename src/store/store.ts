@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
 import { type Clock, elapsed } from '../core/clock.ts'
 import type { Room } from '../core/disk.ts'
-import type { StoreHealth } from '../core/health.ts'
+import type { StoreHealth, StoreState } from '../core/health.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, silent } from '../core/log.ts'
 import type { Durability, Store } from '../core/storage.ts'
@@ -13,7 +13,7 @@ import { createDiskBudget, roomOf } from './disk.ts'
 import { createEnrollments } from './enrollments.ts'
 import { createLosses, type Losses } from './health.ts'
 import { createIntervalSync } from './interval.ts'
-import { databaseName } from './ladder.ts'
+import { type Climbed, databaseName } from './ladder.ts'
 import { formatVersion, tables } from './layout.ts'
 import { type Migration, migrations } from './migrations.ts'
 import { createNotifications } from './notifications.ts'
@@ -62,6 +62,8 @@ export interface StoreSeams {
   /** Room of the file system. */
   readonly room?: () => Promise<Room>
   readonly migrations?: readonly Migration[]
+  /** Told after every step by which a start changes files of the database. */
+  readonly changed?: (what: string) => Promise<void>
 }
 
 /** What a store writes though nobody changed what it holds. */
@@ -72,19 +74,23 @@ const isIncidental = ({ key }: Operation): boolean => incidental.some((prefix) =
 const defaultCacheBytes = 2 * 1024 * 1024
 
 /** Each opening of LevelDB writes up to 300 KB: a broken disk must not be worn out by attempts. */
-const recoveryPauseMs = 1000
+const recoveryPauseMs = { first: 1_000, longest: 60_000 }
 
-/** Reopens a database after a failed batch, once a second at most while that fails. */
-function createRecovery(reopen: () => Promise<void>, clock: Clock): () => Promise<void> {
-  let failure: { at: number; cause: unknown } | undefined
+/**
+ * Reopens a database after a failed batch, after a pause that grows while that fails.
+ * @param again is run when the pause is over: nobody may come to change anything, and reads wait as well
+ */
+function createRecovery(reopen: () => Promise<void>, again: () => void, clock: Clock): () => Promise<void> {
+  let failure: { until: number; pause: number; cause: unknown } | undefined
   return async () => {
-    const at = elapsed(clock)
-    if (failure !== undefined && at - failure.at < recoveryPauseMs) throw failure.cause
+    if (failure !== undefined && elapsed(clock) < failure.until) throw failure.cause
     try {
       await reopen()
       failure = undefined
     } catch (cause) {
-      failure = { at, cause }
+      const pause = Math.min(failure === undefined ? recoveryPauseMs.first : failure.pause * 2, recoveryPauseMs.longest)
+      failure = { until: elapsed(clock) + pause, pause, cause }
+      clock.after(pause, again)
       throw cause
     }
   }
@@ -101,10 +107,16 @@ function tableWatch(path: string, losses: Losses, starts: Starts): (bytes: numbe
   }
 }
 
+function stateOf(database: Database, losses: Losses): StoreState {
+  if (database.readOnly() !== undefined) return database.isOpen() ? 'read-only' : 'down'
+  const state = losses.state()
+  return state === 'read-only' ? 'sound' : state
+}
+
 function healthOf(database: Database, losses: Losses, quarantine: Quarantine, scrub: Scrub): StoreHealth {
   const [readOnly, report] = [database.readOnly(), losses.report()]
   return {
-    state: losses.state(),
+    state: stateOf(database, losses),
     ...(readOnly === undefined ? {} : { readOnly }),
     ...(report === undefined ? {} : { report }),
     healed: losses.healings(),
@@ -135,19 +147,22 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     migrations: steps,
     format,
     snapshots: options.snapshots,
+    changed: seams.changed ?? (async () => {}),
   }
-  const { database, starts, forgetful } = await openOwn(opening)
+  const { database, starts, forgetful, settle } = await openOwn(opening)
   const cacheBytes = options.cacheBytes ?? defaultCacheBytes
   const quarantine = await openQuarantine(database, options.clock)
-  const committed = createCommitted({ database, losses, cacheBytes, forgetful, onDamage: quarantine.take })
-  const load = async (): Promise<void> => {
-    await committed.load()
+  const committed = createCommitted({ database, losses, cacheBytes, onDamage: quarantine.take })
+  const load = async (opened: Omit<Climbed, 'database'>): Promise<void> => {
+    await committed.load(opened.forgetful)
     const gap = await closeGap(database, committed)
-    if (gap === undefined) return
-    log('warn', 'the store was not closed cleanly; commit ids that may have been lost stay unused', { ...gap })
-    await committed.load()
+    if (gap !== undefined) {
+      log('warn', 'the store was not closed cleanly; commit ids that may have been lost stay unused', { ...gap })
+      await committed.load()
+    }
+    if (database.readOnly() === undefined) await opened.settle()
   }
-  await load().catch(async (error) => {
+  await load({ forgetful, settle }).catch(async (error) => {
     await database.close()
     throw error
   })
@@ -171,13 +186,13 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     }
   }
   const reopen = async (): Promise<void> => {
-    await database.reopen(corrupt)
+    const opened = await database.reopen(corrupt)
     corrupt = false
-    await load()
+    await load(opened)
   }
   const writer = createWriter({
     ...{ committed, log, batch },
-    recover: createRecovery(reopen, clock),
+    recover: createRecovery(reopen, () => void writer.write(async () => {}, 'none').catch(() => {}), clock),
     interval: createIntervalSync({ sync: () => aroundSync(database.syncLog), intervalMs, clock, log }),
     async last(draft) {
       await releaseReserved(draft)

@@ -1,4 +1,4 @@
-import { rename } from 'node:fs/promises'
+import { readdir, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { StoreSeams } from '../../src/store/store.ts'
@@ -188,27 +188,78 @@ test('a failed batch takes everything staged on top of it along, and later write
   expect(kept).toEqual(['!records!kept@alice', '!records!next@alice'])
 })
 
-test('while a store cannot recover it says so, and does not wear out the flash with attempts', async () => {
+/** A store whose next batch fails while the folder of its database is hidden. */
+async function hidden() {
   const held = heldBatches()
   const clock = manualClock(start)
   const directory = await temporary()
   const store = await opened(directory, { clock }, held)
+  const level = join(directory, 'level')
   const attempt = () => store.write((tx) => put(tx, 'a@alice', '1'))
   const failing = attempt()
   await held.arrived()
-  const current = join(directory, 'level', 'CURRENT')
-  await rename(current, `${current}.away`)
+  await rename(level, `${level}.away`)
+  await writeFile(level, '')
   held.next(new Error('input/output error'))
   await expect(failing).rejects.toThrow('input/output error')
-  await expect(attempt()).rejects.toMatchObject({ code: 'AT0002', message: expect.stringContaining('does not exist') })
-  await rename(`${current}.away`, current)
-  await expect(attempt()).rejects.toThrow('does not exist')
-  clock.advance(1000)
+  const uncover = async () => {
+    await unlink(level)
+    await rename(`${level}.away`, level)
+  }
+  return { held, clock, store, attempt, uncover }
+}
+
+test('while a store cannot recover it says so, and does not wear out the flash with attempts', async () => {
+  const { held, clock, store, attempt, uncover } = await hidden()
+  await expect(attempt()).rejects.toMatchObject({ code: 'AT0002', message: expect.stringContaining('not a directory') })
+  expect(store.health()).toMatchObject({ state: 'down', readOnly: expect.stringContaining('not a directory') })
+  clock.advance(1_000)
+  // In order behind the attempt that nobody asked for.
+  await expect(attempt()).rejects.toThrow('not a directory')
+  await uncover()
+  clock.advance(1_999)
+  await expect(attempt()).rejects.toThrow('not a directory')
+  clock.advance(1)
   const healed = attempt()
   await held.arrived()
   held.next()
   expect(await healed).toBe(0)
   expect((await store.records.get('a@alice'))?.value).toBe('1')
+  expect(store.health().state).toBe('sound')
+  expect(store.health().readOnly).toBeUndefined()
+})
+
+test('a store that has failed comes back when it can, whether or not anybody wants to change anything', async () => {
+  const { clock, store, attempt, uncover } = await hidden()
+  await expect(attempt()).rejects.toThrow('not a directory')
+  await uncover()
+  clock.advance(1_000)
+  await expect.poll(() => store.health().state).toBe('sound')
+  expect(await store.records.get('a@alice')).toBeUndefined()
+})
+
+test('a store whose files are lost while it runs is repaired, says so, and issues no commit id twice', async () => {
+  const directory = await temporary()
+  let fails = false
+  const aroundBatch: Around = async (write) => {
+    if (fails) throw new Error('input/output error')
+    await write()
+  }
+  const before = await opened(directory)
+  await before.write((tx) => put(tx, 'kept@alice', '1'))
+  await before.close()
+  const store = await opened(directory, {}, { aroundBatch })
+  for (const key of ['a', 'b', 'c']) await store.write((tx) => put(tx, `${key}@alice`, '1'))
+  fails = true
+  await expect(store.write((tx) => put(tx, 'd@alice', '1'))).rejects.toThrow('input/output error')
+  fails = false
+  const level = join(directory, 'level')
+  for (const name of await readdir(level)) if (/^CURRENT$|\.log$/.test(name)) await unlink(join(level, name))
+  expect(await store.write((tx) => put(tx, 'd@alice', '1'))).toBeGreaterThan(4)
+  expect((await store.records.get('kept@alice'))?.value).toBe('1')
+  const { state, report } = store.health()
+  expect(state).toBe('repaired')
+  expect(report?.findings.map(({ what, key }) => `${what} ${key}`)).toContain('changes 1 to 3')
 })
 
 test('closing waits for changes under way; later ones are refused', async () => {

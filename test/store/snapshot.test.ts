@@ -65,7 +65,7 @@ test('a snapshot gives back every row of the store', async () => {
   const restored = await restoreSnapshot(stream(bytes), into(to))
   expect(restored).toEqual({
     ...{ atSign: '@alice', format: formatVersion, time: start, lastCommitId: 3 },
-    ...{ rows: rows.length, damaged: 0 },
+    ...{ rows: rows.length, records: 1, damaged: 0 },
   })
   const again = await opened(to)
   expect(await again.records.get('temperature.sensors@alice')).toMatchObject({ value: '21.4', commitId: 1 })

@@ -1,0 +1,80 @@
+import { assertSpace, type Database } from './database.ts'
+import type { Climbed } from './ladder.ts'
+import { whyUnwritable } from './read-only.ts'
+import { reasonOf } from './refusal.ts'
+
+/** A database that can be opened again while others hold it. */
+export interface Handle extends Database {
+  /**
+   * Closes and opens again, by way of the ladder: after a failed write LevelDB refuses all further ones, or appends them
+   * behind a torn one, where the next start would not find them. A database for reading only is left for one that can be
+   * written.
+   * @param corrupt LevelDB says that its files are damaged
+   * @returns what became of it; it has to settle before anything is written
+   * @throws Error when it is not opened; what can be read goes on being read
+   */
+  reopen(corrupt: boolean): Promise<Omit<Climbed, 'database'>>
+}
+
+/** How to open a database again. */
+export interface Again {
+  /** Looks through everything. */
+  readonly thorough: boolean
+  readonly corrupt: boolean
+}
+
+/**
+ * @param path folder of the database
+ * @param climb opens it, closed before
+ */
+export function createHandle(first: Database, path: string, climb: (how: Again) => Promise<Climbed>): Handle {
+  let now = first
+  let reopening: Promise<void> | undefined
+  /** Why it could not be opened again. */
+  let down: string | undefined
+
+  async function exchange(corrupt: boolean): Promise<Omit<Climbed, 'database'>> {
+    if (now.isOpen() && now.readOnly() !== undefined) {
+      const because = await whyUnwritable(path)
+      if (because !== undefined) throw new Error(`it was opened for reading only (${because})`)
+    } else if (now.isOpen()) await assertSpace(path)
+    const before = now
+    if (before.readOnly() === undefined) await before.close()
+    try {
+      const { database, ...rest } = await climb({ thorough: corrupt || down !== undefined, corrupt })
+      now = database
+      down = undefined
+      if (before.readOnly() !== undefined) await before.close()
+      return rest
+    } catch (cause) {
+      if (!now.isOpen()) down = `it could not be opened again: ${reasonOf(cause)}`
+      throw cause
+    }
+  }
+
+  return {
+    get: (key, snapshot) => now.get(key, snapshot),
+    scan: (range) => now.scan(range),
+    keys: (range) => now.keys(range),
+    snapshot: () => now.snapshot(),
+    batch: (operations, sync) => now.batch(operations, sync),
+    ready: () => reopening,
+    async reopen(corrupt) {
+      const attempt = exchange(corrupt)
+      reopening = attempt.then(
+        () => undefined,
+        () => undefined,
+      )
+      return attempt.finally(() => {
+        reopening = undefined
+      })
+    },
+    syncLog: () => now.syncLog(),
+    isOpen: () => now.isOpen(),
+    readOnly: () => down ?? now.readOnly(),
+    size: () => now.size(),
+    tablesWritten: () => now.tablesWritten(),
+    compact: () => now.compact(),
+    close: () => now.close(),
+  }
+}
