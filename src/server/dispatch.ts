@@ -1,4 +1,4 @@
-import { permits } from '../core/access.ts'
+import { type Identity, permits } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import { type Cache, createCache } from '../core/cache.ts'
 import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.ts'
@@ -52,6 +52,7 @@ const tooLong = (): AtError =>
     'AT0005',
     'InboundBuffer overflow: server received request which exceeded the buffer size limit. Terminating the connection.',
   )
+const hasNul = (): AtError => invalidSyntax('the line holds a NUL character')
 /** Browsers can be made to send commands as the body of a request; the connection closes before any is read. */
 const requestLine = /^[\w!#$%&'*+.^`|~-]+ .+ HTTP\/\d(?:\.\d)?$/
 const notHttp = (): AtError => new AtError('AT0003', 'HTTP requests must negotiate ALPN http/1.1', { closes: true })
@@ -87,12 +88,21 @@ function asAtError(error: unknown, log: Log): AtError {
   return new AtError('AT0011', 'unexpected fault, see the log of the atServer')
 }
 
+/** @throws AtError AT0003 for a line that is none of the atProtocol */
+function refuseForeign(text: string): void {
+  if (text.includes(' HTTP/') && requestLine.test(text)) throw notHttp()
+  // Clients in C end a text there.
+  if (text.includes('\0')) throw hasNul()
+}
+
 /** A line that was parsed. */
 interface Parsed {
   readonly verb: AnyVerb
   readonly params: unknown
   /** Text behind the verb's name. */
   readonly rest: string
+  /** Of a line that is remembered, whom it was last permitted to: what it touches depends on who asks alone. */
+  permittedTo: Identity | undefined
 }
 
 /** Longest line that is remembered, in characters. */
@@ -112,24 +122,37 @@ function verbOf(text: string): { verb: AnyVerb; rest: string } {
  */
 function read(text: string, { session, remembered }: Gatekeeping): Parsed {
   const known = remembered.get(text)?.value
+  if (known === undefined) refuseForeign(text)
   const { verb, rest } = known ?? verbOf(text)
   if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
   if (known !== undefined) return known
   // What a verb keeps must not keep the line.
-  const parsed = { verb, params: ownTexts(parse(verb, rest), text.length), rest }
+  const parsed: Parsed = { verb, params: ownTexts(parse(verb, rest), text.length), rest, permittedTo: undefined }
   if (verb.repeats === true && text.length <= rememberedChars) remembered.set(text, parsed)
   return parsed
+}
+
+/** @throws AtError the refusal of the first key that the session may not touch */
+function judge(parsed: Parsed, { session, ports }: Gatekeeping): void {
+  // An identity is replaced as a whole, never edited.
+  if (parsed.permittedTo === session.identity) return
+  for (const access of parsed.verb.access?.(parsed.params, session, ports.self) ?? []) {
+    const refusal = permits(session.identity, access)
+    if (refusal !== undefined) throw refusal
+  }
+  parsed.permittedTo = session.identity
 }
 
 /** What every line of one connection is judged and run with. */
 interface Gatekeeping {
   readonly remembered: Cache<Parsed>
   readonly ports: Ports
-  /** Filled by a verb that overlaps: resolves as soon as its change has its place in the order of changes. */
-  readonly staging: { staged?: Promise<void> }
   readonly log: Log
   readonly session: Session
   readonly signal: AbortSignal
+  readonly nested: () => Nested
+  /** Set for a verb that overlaps: resolves as soon as its change has its place in the order of changes. */
+  staged?: Promise<void> | undefined
 }
 
 /** The same ports, whose changes are acknowledged as the session may ask for. */
@@ -139,9 +162,9 @@ const durable = (ports: Ports, durability: Durability): Ports => ({
 })
 
 /** The same ports, with word of when a change was staged. */
-function announcing(ports: Ports, staging: Gatekeeping['staging']): Ports {
+function announcing(ports: Ports, gate: Gatekeeping): Ports {
   let announce = (): void => {}
-  staging.staged = new Promise((resolve) => {
+  gate.staged = new Promise((resolve) => {
     announce = resolve
   })
   return {
@@ -155,19 +178,12 @@ function announcing(ports: Ports, staging: Gatekeeping['staging']): Ports {
 }
 
 function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
-  const { ports, session, signal } = gate
-  // Clients in C end a text there.
-  if (text.includes('\0')) throw invalidSyntax('the line holds a NUL character')
-  const { verb, params, rest } = read(text, gate)
-  const wanted = verb.access?.(params, session, ports.self)
-  if (wanted !== undefined) {
-    for (const access of wanted) {
-      const refusal = permits(session.identity, access)
-      if (refusal !== undefined) throw refusal
-    }
-  }
-  const own = mayOverlap(verb, rest) ? announcing(ports, gate.staging) : ports
-  const outcome = verb.run(params, own, { session, signal, nested: nestedIn(gate) })
+  const { ports } = gate
+  const parsed = read(text, gate)
+  judge(parsed, gate)
+  const { verb, params, rest } = parsed
+  const own = mayOverlap(verb, rest) ? announcing(ports, gate) : ports
+  const outcome = verb.run(params, own, gate)
   return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
 }
 
@@ -197,13 +213,15 @@ function settled<T>(answer: (of: T, gate: Gatekeeping) => Reply | Promise<Reply>
 /** The same gate once more, for a line inside a `batch`. */
 const nestedIn = (gate: Gatekeeping): Nested => ({
   verbOf: (line) => findVerb(line)?.verb.name,
-  run: async (line) => settled(answerText, line, { ...gate, staging: {} }),
+  run: async (line) => {
+    const inner: Gatekeeping = { ...gate, staged: undefined, nested: () => nestedIn(inner) }
+    return settled(answerText, line, inner)
+  },
 })
 
 function answerFrame(frame: Frame, gate: Gatekeeping): Reply | Promise<Reply> {
   if (frame.kind === 'tooLong') throw tooLong()
   if (frame.kind === 'notUtf8') throw notUtf8()
-  if (frame.text.includes(' HTTP/') && requestLine.test(frame.text)) throw notHttp()
   return answerText(frame.text, gate)
 }
 
@@ -244,26 +262,34 @@ export function createGate(ports: Ports, log: Log): Gate {
       ...(error === undefined ? {} : { code: error.code }),
     })
   }
+  const conclude = (session: Session, frame: Frame, reply: Reply, monitoring: boolean): Answer => {
+    note(session, frame, reply)
+    const { identity } = session
+    if (identity.kind === 'peer' && reply.error !== undefined && foul.has(reply.error.code)) {
+      warn('a peer was refused', { peer: identity.atSign, code: reply.error.code, reason: reply.error.message })
+    }
+    return encode(reply, session, ports.self, monitoring)
+  }
   return {
     overlaps(frame) {
       const found = frame.kind === 'line' ? findVerb(frame.text) : undefined
       return found !== undefined && mayOverlap(found.verb, found.rest)
     },
     answer(session, frame, { signal, monitoring }) {
-      const conclude = (reply: Reply): Answer => {
-        note(session, frame, reply)
-        const { identity } = session
-        if (identity.kind === 'peer' && reply.error !== undefined && foul.has(reply.error.code)) {
-          warn('a peer was refused', { peer: identity.atSign, code: reply.error.code, reason: reply.error.message })
-        }
-        return encode(reply, session, ports.self, monitoring)
-      }
       const own = session.durability === undefined ? ports : byDurability[session.durability]
-      const gate: Gatekeeping = { remembered, ports: own, staging: {}, log, session, signal }
+      const gate: Gatekeeping = {
+        remembered,
+        ports: own,
+        log,
+        session,
+        signal,
+        nested: () => nestedIn(gate),
+        staged: undefined,
+      }
       const outcome = settled(answerFrame, frame, gate)
-      if (!(outcome instanceof Promise)) return conclude(outcome)
-      const later = outcome.then(conclude)
-      const { staged } = gate.staging
+      if (!(outcome instanceof Promise)) return conclude(session, frame, outcome, monitoring)
+      const later = outcome.then((reply) => conclude(session, frame, reply, monitoring))
+      const { staged } = gate
       // A refusal before the change is staged ends the wait as well.
       return { later, staged: staged && Promise.race([staged, later.then(() => {})]) }
     },

@@ -14,6 +14,12 @@ export interface Output {
   whenFlushed(task: () => void): void
 }
 
+/** Messages that leave in one write. */
+interface Write {
+  text: string
+  bytes: number
+}
+
 /** Bytes that stay with the LF and the prompt when a long reply is cut into TLS records. */
 const tailBytes = 4_096
 
@@ -26,7 +32,9 @@ const turnEnds = Promise.resolve()
  * join waiting writes and cut them elsewhere. A stream of messages (`writableObjectMode`) gets each whole, by itself.
  */
 export function createOutput(stream: Duplex, onDrained: () => void): Output {
-  let queue: { text: string; bytes: number }[] = []
+  const isWholes = stream.writableObjectMode
+  /** Writes to come: messages that share a record are joined already. */
+  let queue: Write[] = []
   let waiting = 0
   /** Bytes of the write that has not left yet; a message has at least one. */
   let underWay = 0
@@ -48,7 +56,7 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
   }
 
   const pump = (): void => {
-    if (underWay > 0 || stream.destroyed || !stream.writable) return
+    if (underWay > 0 || !stream.writable) return
     const first = queue[0]
     if (first === undefined) {
       const tasks = flushTasks
@@ -58,31 +66,23 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
       return
     }
     underWay = first.bytes
-    if (first.bytes > limits.tlsRecordBytes && !stream.writableObjectMode) {
-      queue.shift()
-      writeLong(first.text, first.bytes)
-      return
-    }
-    let text = first.text
-    let bytes = first.bytes
-    let taken = 1
-    for (; taken < queue.length && !stream.writableObjectMode; taken++) {
-      const next = queue[taken]
-      if (next === undefined || bytes + next.bytes > limits.tlsRecordBytes) break
-      text += next.text
-      bytes += next.bytes
-    }
-    underWay = bytes
-    if (taken === queue.length) queue.length = 0
-    else queue = queue.slice(taken)
-    stream.write(text, written)
+    if (queue.length === 1) queue = []
+    else queue.shift()
+    if (first.bytes > limits.tlsRecordBytes && !isWholes) writeLong(first.text, first.bytes)
+    else stream.write(first.text, written)
   }
 
   return {
     push(message) {
       const bytes = Buffer.byteLength(message)
-      queue.push({ text: message, bytes })
       waiting += bytes
+      const last = queue[queue.length - 1]
+      if (last === undefined || isWholes || last.bytes + bytes > limits.tlsRecordBytes) {
+        queue.push({ text: message, bytes })
+        return
+      }
+      last.text += message
+      last.bytes += bytes
     },
     flushSoon() {
       if (scheduled) return

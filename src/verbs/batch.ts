@@ -64,7 +64,9 @@ const refusal = (id: number, code: ErrorCode): Entry =>
   entryOf(id, { error_code: code, error_message: catalogue[code].text }, true)
 
 /** Runs commands of one batch and keeps it within its bounds. */
-function createRunner({ nested, signal }: Call, { clock }: Ports): (command: Command) => Promise<Entry> {
+function createRunner(call: Call, { clock }: Ports): (command: Command) => Promise<Entry> {
+  const { signal } = call
+  const nested = call.nested()
   const deadline = clock.now() + limits.commandMs
   let bytes = 0
   return async ({ id, command }) => {
@@ -85,10 +87,11 @@ function createRunner({ nested, signal }: Call, { clock }: Ports): (command: Com
 /** Runs every command in order. Writes that follow each other do not wait for flash one by one; a read waits for all. */
 async function runAll(list: readonly Command[], call: Call, ports: Ports): Promise<Entry[]> {
   const run = createRunner(call, ports)
+  const nested = call.nested()
   const entries: Entry[] = []
   let running: Promise<Entry>[] = []
   for (const command of list) {
-    if (!writes.has(call.nested.verbOf(command.command.trim()) ?? '')) {
+    if (!writes.has(nested.verbOf(command.command.trim()) ?? '')) {
       entries.push(...(await Promise.all(running)))
       running = []
       entries.push(await run(command))
@@ -100,7 +103,8 @@ async function runAll(list: readonly Command[], call: Call, ports: Ports): Promi
 
 /** Runs one command after another, each write finished before the next, until one fails. */
 async function runUntilFailure(list: readonly Command[], call: Call, ports: Ports): Promise<Entry[]> {
-  const outsider = list.find(({ command }) => !carried.has(call.nested.verbOf(command.trim()) ?? ''))
+  const nested = call.nested()
+  const outsider = list.find(({ command }) => !carried.has(nested.verbOf(command.trim()) ?? ''))
   if (outsider !== undefined) {
     throw invalidSyntax(`a batch does not take "${outsider.command.slice(0, 64)}" (id ${outsider.id}); nothing was run`)
   }

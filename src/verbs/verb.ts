@@ -154,7 +154,7 @@ export interface Call {
   readonly session: Session
   /** Aborted when the connection goes away. */
   readonly signal: AbortSignal
-  readonly nested: Nested
+  nested(): Nested
 }
 
 /** A verb in one place: everything the gate, the client, the help and the tests need to know about it. */
