@@ -60,9 +60,11 @@ fetch_node
 say "$(qemu-aarch64-static "$cache/node" -p 'process.version + " " + process.arch')"
 
 : >"$work/out"
+# Node's options of the shipped unit: an option that it does not know would end it.
+read -r -a options < <(sed -nE 's/^ExecStart=[^ ]+((( --[^ ]+)*)) [^ ]+\.mjs.*/\1/p' board/systemd/atedge.service)
 # A copy without node_modules in reach shows that the bundle needs nothing else.
 cp -R "$(dirname "$bundle")" "$work/dist"
-qemu-aarch64-static "$cache/node" "$work/dist/$(basename "$bundle")" network \
+qemu-aarch64-static "$cache/node" "${options[@]}" "$work/dist/$(basename "$bundle")" network \
   --atsigns @alice --data "$work/data" --port-base $((20000 + RANDOM % 20000)) --no-activate --json \
   >"$work/out" 2>"$work/err" &
 server=$!
