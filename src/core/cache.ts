@@ -3,6 +3,8 @@ export interface Cache<V> {
   /** @returns undefined when it is not known; `found.value` undefined when it is known to be absent */
   get(key: string): { readonly value: V | undefined } | undefined
   set(key: string, value: V | undefined): void
+  /** Keeps what was offered not long ago already: what is read once, in passing, takes no room from what is read often. */
+  offer(key: string, value: V | undefined): void
   clear(): void
 }
 
@@ -21,6 +23,7 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
   let young = new Map<string, Entry<V>>()
   let old = new Map<string, Entry<V>>()
   let youngBytes = 0
+  let recurs: ((key: string) => boolean) | undefined
 
   const add = (key: string, entry: Entry<V>): void => {
     const known = young.get(key)
@@ -32,6 +35,20 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
     youngBytes = 0
   }
 
+  const set = (key: string, value: V | undefined): void => {
+    const bytes = sizeOf(key, value)
+    old.delete(key)
+    // One huge record must not push out everything that is hot.
+    if (bytes <= capacity / 8) {
+      add(key, { value, bytes })
+      return
+    }
+    const known = young.get(key)
+    if (known === undefined) return
+    youngBytes -= known.bytes
+    young.delete(key)
+  }
+
   return {
     get(key) {
       const hit = young.get(key)
@@ -40,18 +57,10 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
       if (entry !== undefined) add(key, entry)
       return entry
     },
-    set(key, value) {
-      const bytes = sizeOf(key, value)
-      old.delete(key)
-      // One huge record must not push out everything that is hot.
-      if (bytes <= capacity / 8) {
-        add(key, { value, bytes })
-        return
-      }
-      const known = young.get(key)
-      if (known === undefined) return
-      youngBytes -= known.bytes
-      young.delete(key)
+    set,
+    offer(key, value) {
+      recurs ??= createRecurrence(recurrenceSlots)
+      if (recurs(key)) set(key, value)
     },
     clear() {
       young = new Map()
@@ -61,8 +70,11 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
   }
 }
 
+/** More than a cache has places here: a value is kept from the second of two offers between which fewer others were made. */
+const recurrenceSlots = 16_384
+
 /**
- * Tells which keys are asked for again, so that what is read once, in passing, takes no room from what is read often.
+ * Tells which keys are asked for again.
  * @param slots how many keys it remembers, a power of two; four bytes each
  * @returns a function that says whether a key was asked for not long ago; one in four thousand million is mistaken for another
  */

@@ -128,7 +128,7 @@ function read(text: string, { session, remembered }: Gatekeeping): Parsed {
   if (known !== undefined) return known
   // What a verb keeps must not keep the line.
   const parsed: Parsed = { verb, params: ownTexts(parse(verb, rest), text.length), rest, permittedTo: undefined }
-  if (verb.repeats === true && text.length <= rememberedChars) remembered.set(text, parsed)
+  if (verb.repeats === true && text.length <= rememberedChars) remembered.offer(text, parsed)
   return parsed
 }
 

@@ -1,4 +1,4 @@
-import { type Cache, createCache, createRecurrence } from '../core/cache.ts'
+import { type Cache, createCache } from '../core/cache.ts'
 import { AtError } from '../core/errors.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
@@ -67,9 +67,6 @@ const recordBytes = (key: string, record: StoredRecord | undefined): number => {
   return bytes
 }
 
-/** More than there are hot records: a record is kept from the second of two reads between which fewer others were read. */
-const recurrenceSlots = 16_384
-
 function append(lists: Map<string, string[]>, key: string, text: string): void {
   const list = lists.get(key)
   if (list === undefined) lists.set(key, [text])
@@ -89,7 +86,6 @@ export interface CommittedParts {
 /** Makes the committed state; `load` fills it. */
 export function createCommitted({ database, losses, onDamage, ...parts }: CommittedParts): Committed {
   const cache: Cache<StoredRecord> = createCache(parts.cacheBytes, recordBytes)
-  const recurs = createRecurrence(recurrenceSlots)
   const memory = new Map<string, number>()
   const latest = new Map<string, readonly string[]>()
   /** Tables that are never stored. */
@@ -153,7 +149,7 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     const hit = cache.get(key)
     if (hit !== undefined) return hit.value
     const record = newest(key)
-    if (recurs(key)) cache.set(key, record)
+    cache.offer(key, record)
     return record
   }
 
