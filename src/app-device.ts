@@ -184,6 +184,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
       federation: config.federation,
       autoNotify: config.notification.autoNotify,
       notificationMs: config.notification.expiry,
+      notificationLog: { keepMs: config.notification.keep, maxBytes: config.notification.maxBytes },
       durability: config.storage.durability,
       intervalMs: config.storage.interval,
       maxBytes: config.storage.maxBytes,

@@ -36,7 +36,7 @@ import { createStats, summarize } from './services/stats.ts'
 import { startSweep } from './services/sweep.ts'
 import { startUpkeep } from './services/upkeep.ts'
 import { createVisits } from './services/visits.ts'
-import { openStore, type StoreSeams } from './store/store.ts'
+import { openStore, type StoreOptions, type StoreSeams } from './store/store.ts'
 import { cramSecretName } from './verbs/cram.ts'
 import type { Ports } from './verbs/verb.ts'
 
@@ -58,6 +58,8 @@ export interface AtServerOptions {
   readonly autoNotify?: boolean
   /** Life of notifications that name none, in milliseconds. */
   readonly notificationMs?: number
+  /** How long, in milliseconds, and how many bytes of notifications are kept at most; those of `limits` unless told. */
+  readonly notificationLog?: StoreOptions['notificationLog']
   /** Bytes that the card bears in its life. */
   readonly enduranceBytes?: number
   /** Bytes that the store may take; as many as its file system has unless told. */
@@ -182,7 +184,20 @@ export async function createAtServer(options: AtServerOptions, seams: StoreSeams
   } = options
   const room = maxBytes === undefined ? {} : { maxBytes }
   const store = await openStore(
-    { directory, snapshots: options.snapshots, atSign, clock, log, durability, intervalMs, outboxPerPeer, ...room },
+    {
+      ...{
+        directory,
+        snapshots: options.snapshots,
+        atSign,
+        clock,
+        log,
+        durability,
+        intervalMs,
+        outboxPerPeer,
+        ...room,
+      },
+      notificationLog: options.notificationLog,
+    },
     seams,
   )
   try {
@@ -244,7 +259,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const stopSweep = startSweep({ store, clock, log })
   const { enduranceBytes = limits.enduranceBytes } = options
   const wear = await createWearMeter({ store, clock, log, enduranceBytes })
-  const stopDiskWatch = startDiskWatch({ store, clock })
+  const stopDiskWatch = startDiskWatch({ store, clock, log })
   const stopRefresh = startRefresh({ clock, log, store, remote, random, times: options.refreshTimes })
   const stopUpkeep = startUpkeep({
     ...{ self, store, clock, log, scrubPerDay: options.scrubPerDay ?? limits.scrubPerDayBytes },

@@ -38,7 +38,7 @@ export const defaults = (hostname: string) => ({
     },
   },
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
-  notification: { autoNotify: true, expiry: '15m' },
+  notification: { autoNotify: true, expiry: '15m', keep: '8d', maxBytes: 268_435_456 },
   storage: { durability: 'group', interval: '2s', scrub: 256, maxBytes: undefined, endurance: 10 },
   clock: { trusted: false },
   bridge: {
@@ -166,6 +166,8 @@ export const settings = is.section({
   notification: is.section({
     autoNotify: is.flag,
     expiry: is.duration(' from 1s to 8d', 1_000, limits.notificationMaxMs),
+    keep: is.duration(' from 1m to 8d', 60_000, limits.notificationMaxMs),
+    maxBytes: is.count('a number of bytes', 1_048_576, Number.MAX_SAFE_INTEGER),
   }),
   clock: is.section({ trusted: is.flag }),
   storage: is.section({

@@ -63,6 +63,10 @@ export const limits = {
   notificationMs: 900_000,
   /** Longest life of a notification (draft of October 2026: 8 days). */
   notificationMaxMs: 691_200_000,
+  /** How long notifications are kept that wait no more: as long as the longest lives. */
+  notificationKeepMs: 691_200_000,
+  /** What all notifications may take together: some hundred thousand; a flood of many peers must not fill a card. */
+  notificationLogBytes: 268_435_456,
   /** Keys of one pair that are kept after its recipient had a new encryption key, to read what was written before. */
   retiredPairKeys: 8,
   /** Copies that one round of refreshing asks for; the others wait for the next round. */

@@ -166,6 +166,11 @@ export interface Store {
   write<T>(change: (tx: Transaction) => Promise<T>, options?: WriteOptions): Promise<T>
   /** Removes what expired before `now` by the expiry index; records get a `-` commit entry. @returns how many were removed */
   sweep(now: number): Promise<number>
+  /**
+   * Drops notifications that are older, or together larger, than is kept, the oldest first; those that wait for their
+   * recipient stay. @returns how many were dropped
+   */
+  retain(now: number): Promise<number>
   /** Milliseconds since the epoch of the next expiry, undefined when nothing expires. */
   nextExpiry(): Promise<number | undefined>
   /**

@@ -2,7 +2,7 @@ import type { AtSign } from '../core/at-sign.ts'
 import type { Metadata } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
 import type { Holding, HoldingKind } from '../core/storage.ts'
-import { holdingKey, tables } from './layout.ts'
+import { holdingKey, notificationLogKey, tables } from './layout.ts'
 import type { Draft } from './writer.ts'
 
 // How much is held of each other atSign, kept within the changes themselves, so that it is right after a power cut too.
@@ -30,10 +30,22 @@ export function originOfCopy(key: string): AtSign | undefined {
 export const holdingOf = (draft: Draft, kind: HoldingKind, of: AtSign): Holding =>
   draft.tryGet(tables.holdings, holdingKey(kind, of)) ?? nothing
 
+function change(draft: Draft, row: string, count: number, bytes: number): void {
+  const before = draft.tryGet(tables.holdings, row) ?? nothing
+  const now = { count: before.count + count, bytes: Math.max(before.bytes + bytes, 0) }
+  if (now.count > 0) draft.put(tables.holdings, row, now)
+  else draft.remove(tables.holdings, row)
+}
+
 /** Adds to what is held of another atSign, or takes away. */
 export function changeHolding(draft: Draft, kind: HoldingKind, of: AtSign, count: number, bytes: number): void {
-  const before = holdingOf(draft, kind, of)
-  const now = { count: before.count + count, bytes: Math.max(before.bytes + bytes, 0) }
-  if (now.count > 0) draft.put(tables.holdings, holdingKey(kind, of), now)
-  else draft.remove(tables.holdings, holdingKey(kind, of))
+  change(draft, holdingKey(kind, of), count, bytes)
 }
+
+/** What all notifications take together. */
+export const notificationLog = (read: Pick<Draft, 'tryGet'>): Holding =>
+  read.tryGet(tables.holdings, notificationLogKey) ?? nothing
+
+/** Adds to it, or takes away. A store of before it was counted forgets its mistake with the notifications of that time. */
+export const changeNotificationLog = (draft: Draft, count: number, bytes: number): void =>
+  change(draft, notificationLogKey, count, bytes)

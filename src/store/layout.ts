@@ -31,7 +31,7 @@ export interface Identity {
 /**
  * Where a notification stands. The body is written once; this small row changes with the status.
  * `outbox` is the key of its outbox entry while it waits, `latest` its notifier when that one's newest few count.
- * `sender` and `bytes` say of what came from another atSign how much of its room it takes.
+ * `bytes` says how much room it takes, and `sender` whose, of what came from another atSign.
  */
 export interface NotificationState {
   readonly at: number
@@ -114,7 +114,7 @@ export const tables = {
   identity: plain<Identity>('identity', 'identity'),
   /** Under `commitKey` the highest commit id ever issued, under `reservedKey` the highest one that may be told, `floorKey` and `vouchedKey`. */
   meta: plain<number>('meta', 'number'),
-  /** By `holdingKey`. */
+  /** By `holdingKey`, and under `notificationLogKey`. */
   holdings: plain<Holding>('holdings', 'size of what is held'),
   /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, and by atSign how many wait for it. */
   memory: plain<number>('memory', 'number'),
@@ -149,6 +149,9 @@ export const latestKey = (recipient: AtSign, notifier: string): string => `${rec
 
 /** Key of what is held of another atSign. */
 export const holdingKey = (kind: HoldingKind, of: AtSign): string => `${kind}/${of}`
+
+/** Row of `tables.holdings`: all notifications together. */
+export const notificationLogKey = 'log'
 
 /** In front of every `notificationRef` of one id and direction. Ids hold no `/`. */
 export const refPrefix = (id: string, direction: 's' | 'r'): string => `${id}/${direction}`

@@ -3,7 +3,7 @@ import type { Notifications } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import type { Database, Snapshot } from './database.ts'
 import { moveExpiry } from './expiry-index.ts'
-import { bytesOfNotification, changeHolding } from './holdings.ts'
+import { bytesOfNotification, changeHolding, changeNotificationLog } from './holdings.ts'
 import {
   after,
   type NotificationState,
@@ -25,9 +25,9 @@ export const hasNotification = (draft: Draft, notification: Notification): boole
 export function stateOf(notification: Notification): NotificationState {
   const { at, expiresAt, status, type, strategy, notifier, from, to } = notification
   return {
-    ...{ at, expiresAt, status, type },
+    ...{ at, expiresAt, status, type, bytes: bytesOfNotification(notification) },
     ...(type === 'sent' && strategy === 'latest' ? { latest: notifier } : {}),
-    ...(type === 'received' && from !== to ? { sender: from, bytes: bytesOfNotification(notification) } : {}),
+    ...(type === 'received' && from !== to ? { sender: from } : {}),
   }
 }
 
@@ -40,6 +40,7 @@ export function putNotification(draft: Draft, notification: Notification): { ref
   draft.put(tables.notifications, notificationKey(notification.at, ref), notification)
   draft.put(tables.notificationStates, ref, state)
   moveExpiry(draft, 'n', ref, undefined, notification.expiresAt)
+  changeNotificationLog(draft, 1, state.bytes ?? 0)
   if (state.sender !== undefined) changeHolding(draft, 'notifications', state.sender, 1, state.bytes ?? 0)
   return { ref, state }
 }
@@ -51,6 +52,7 @@ export function removeNotification(draft: Draft, ref: string, state: Notificatio
   draft.remove(tables.notifications, notificationKey(at, ref))
   draft.remove(tables.notificationStates, ref)
   moveExpiry(draft, 'n', ref, expiresAt, undefined)
+  changeNotificationLog(draft, -1, -bytes)
   if (sender !== undefined) changeHolding(draft, 'notifications', sender, -1, -bytes)
 }
 

@@ -23,6 +23,7 @@ import { openQuarantine, type Quarantine } from './quarantine.ts'
 import { dropCopies, dropSettled } from './reclaim.ts'
 import { createRecords } from './records.ts'
 import { hasCode } from './refusal.ts'
+import { createRetention, type NotificationBounds } from './retention.ts'
 import { createScrub, type Scrub } from './scrub.ts'
 import { writeSnapshot } from './snapshot.ts'
 import type { Starts } from './starts.ts'
@@ -47,6 +48,8 @@ export interface StoreOptions {
   readonly cacheBytes?: number
   /** Bytes that the store may take; as many as its file system has unless told. */
   readonly maxBytes?: number
+  /** How long and how much of the notifications is kept; `limits` unless told. */
+  readonly notificationLog?: Partial<NotificationBounds> | undefined
   /** Of changes that name none; `group` unless told. */
   readonly durability?: Durability
   /** How long a change in `interval` mode may be acknowledged before it is on flash; two seconds unless told. */
@@ -211,6 +214,10 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     ],
     compact: () => database.compact(),
   })
+  const retain = createRetention(parts, {
+    ...{ keepMs: limits.notificationKeepMs, maxBytes: limits.notificationLogBytes },
+    ...options.notificationLog,
+  })
   const lookThroughTables = tableWatch(join(directory, databaseName), losses, starts)
   const scrub = createScrub({ database, committed, writer, losses })
   // What the ladder met is named before anybody asks for it.
@@ -234,6 +241,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       ),
     disk: { use: disk.use, check: disk.check },
     sweep: (now) => sweep(database, committed, writer, now),
+    retain,
     nextExpiry: () => nextExpiry(database),
     size: () => database.size(),
     written: () => batchBytes + database.tablesWritten(),
