@@ -3,6 +3,9 @@ import { replyTime } from './clock.ts'
 import type { Metadata } from './metadata.ts'
 import { metadataTexts } from './metadata-view.ts'
 
+/** Which of those that wait for one recipient goes first. */
+export type Priority = 'low' | 'medium' | 'high'
+
 export type NotificationStatus = 'queued' | 'delivered' | 'errored' | 'expired'
 
 /** A notification as stored, on its way out or received. Times are milliseconds since the epoch. */
@@ -17,7 +20,7 @@ export interface Notification {
   readonly messageType: 'key' | 'text'
   /** `sent` leaves this server, `received` arrived or was sent to oneself. */
   readonly type: 'sent' | 'received' | 'self'
-  readonly priority: 'low' | 'medium' | 'high'
+  readonly priority: Priority
   readonly strategy: 'all' | 'latest'
   readonly latestN: number
   readonly notifier: string

@@ -5,7 +5,7 @@ import type { DiskUse } from './disk.ts'
 import type { Enrollment } from './enrollment.ts'
 import type { StoreHealth } from './health.ts'
 import type { Metadata } from './metadata.ts'
-import type { Notification, NotificationStatus } from './notification.ts'
+import type { Notification, NotificationStatus, Priority } from './notification.ts'
 import type { CommitEntry, CommitOperation, StoredRecord } from './record.ts'
 
 // The storage contract: what verbs and services may ask of the store, which alone knows LevelDB.
@@ -103,20 +103,20 @@ export interface Transaction {
 
 /** A notification that waits, and its place in the outbox of its recipient. */
 export interface Waiting {
-  /** Whole number, 1 or more; later ones have higher places. */
+  /** Whole number, 1 or more; of one priority later ones have higher places. */
   readonly place: number
   readonly notification: Notification
 }
 
-/** Notifications that wait for other atSigns, in the order in which they were queued. */
+/** Notifications that wait for other atSigns, those of one priority in the order in which they were queued. */
 export interface Outbox {
   /** Recipients for whom anything waits. */
   recipients(): Promise<AtSign[]>
   /**
    * The first `limit` that wait for a recipient behind a place, behind 0 all of them; fewer once their keys and values
-   * have `maxChars` characters.
+   * have `maxChars` characters. With a `priority` only those of it, else those of lower ones first.
    */
-  pending(recipient: AtSign, limit: number, behind?: number, maxChars?: number): Promise<Waiting[]>
+  pending(recipient: AtSign, limit: number, behind?: number, maxChars?: number, priority?: Priority): Promise<Waiting[]>
   /** Whether one that was read from a place still waits there. */
   waits(recipient: AtSign, place: number): boolean
 }

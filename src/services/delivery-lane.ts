@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
-import type { Notification } from '../core/notification.ts'
+import type { Notification, Priority } from '../core/notification.ts'
 import type { Store } from '../core/storage.ts'
 import { isBlocked } from '../verbs/block-list.ts'
 import { attempt } from './delivery-attempt.ts'
@@ -39,6 +39,9 @@ const firstPauseMs = 200
 const growth = 1.618
 const longestPauseMs = 10_000
 
+/** With no place free, one is asked for again after these times at most: the urgent ask more often, and so come first. */
+const longestWaitMs: Readonly<Record<Priority, number>> = { high: 500, medium: 2_000, low: longestPauseMs }
+
 /** A connection that fails this often on the same notification fails because of it. */
 const fatalTimes = 3
 /** So many keys of one recipient may stand aside; with more of them it is the peer that is at fault. */
@@ -62,6 +65,8 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
   const stuck = new Set<string>()
   /** Keys on whose first notification the connection failed again and again: tried alone, after all others. */
   const fatal = new Set<string>()
+  /** How urgent what was tried last is. */
+  let urgency: Priority = 'low'
   let culprit: { readonly token: string; readonly times: number } | undefined
   let failures = 0
   let refusals = 0
@@ -83,8 +88,8 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     wakeUp()
   }
 
-  const pauseMs = (times: number): number =>
-    Math.min(firstPauseMs * growth ** times, longestPauseMs) * (0.8 + 0.4 * parts.random())
+  const pauseMs = (times: number, longest = longestPauseMs): number =>
+    Math.min(firstPauseMs * growth ** times, longest) * (0.8 + 0.4 * parts.random())
 
   const isBlockedNow = async ({ messageType }: Notification): Promise<boolean> => {
     const blocked = await isBlocked(store.records, self, recipient)
@@ -197,6 +202,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
 
   const sendNext = async (entry: Entry): Promise<void> => {
     if (await isOver(entry)) return
+    urgency = entry.notification.priority
     const session = await peers.proven(recipient)
     launch(entry, session, await featuresOf(entry, session))
   }
@@ -255,7 +261,8 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     tellWhy(error)
     queue.rewind()
     broken = undefined
-    cancelPause = clock.after(pauseMs(failures++), () => {
+    const hasNoPlace = error instanceof AtError && error.code === 'AT0006'
+    cancelPause = clock.after(pauseMs(failures++, hasNoPlace ? longestWaitMs[urgency] : longestPauseMs), () => {
       cancelPause = undefined
       run()
     })

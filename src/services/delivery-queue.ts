@@ -1,7 +1,8 @@
 import type { AtSign } from '../core/at-sign.ts'
-import type { Notification } from '../core/notification.ts'
+import type { Notification, Priority } from '../core/notification.ts'
 import type { Outbox, Waiting } from '../core/storage.ts'
 import type { EphemeralStore } from './ephemeral.ts'
+import { createTextFilter, type TextFilter } from './text-filter.ts'
 
 /** A notification that waits for the recipient of a queue. */
 export interface Entry {
@@ -15,7 +16,7 @@ export interface Entry {
 /** Whether entries of an order may be taken now: `held` ones wait in the queue, `aside` ones are found after a rewind. */
 export type Judge = (order: string) => 'free' | 'held' | 'aside'
 
-/** What waits for one recipient, stored or in memory, in the order in which it was sent. */
+/** What waits for one recipient, stored or in memory, the more urgent first and else in the order in which it was sent. */
 export interface Queue {
   /** The first entry that is free; it is not taken again before it was put back. */
   take(judge: Judge): Promise<Entry | undefined>
@@ -40,31 +41,62 @@ const readAhead = 512
 /** Characters read ahead, and in one go: both bound the memory that one recipient takes. */
 const readAheadChars = 262_144
 
-/** One of the two places where notifications wait. */
+/** What waits with one priority in one of the two places where notifications wait. */
 interface Source {
   readonly name: 's' | 'm'
-  readonly outbox: Pick<Outbox, 'waits'> & {
-    pending(recipient: AtSign, limit: number, behind: number, maxChars: number): Promise<Waiting[]> | Waiting[]
-  }
-  ahead: Waiting[]
+  /** 0 for the priority that goes first. */
+  readonly rank: number
+  /** Those behind a place, of this priority only. */
+  pending(limit: number, behind: number): Promise<Waiting[]> | Waiting[]
+  ahead: Ranked[]
   behind: number
   atEnd: boolean
+  /** Orders of those that were read to be noted, behind what place that goes on, and up to when all are noted. */
+  notes: { readonly at: number; readonly order: string }[]
+  notedBehind: number
+  notedUntil: number
+}
+
+/** One that was read, with the rank at which it goes: that of an earlier one of its order which is less urgent, or its own. */
+interface Ranked extends Waiting {
+  readonly rank: number
 }
 
 /** Where an entry stands that may be taken. */
-type Found = readonly [Source, index: number]
+interface Found {
+  readonly from: Source
+  readonly index: number
+  readonly rank: number
+  readonly at: number
+}
+
+const priorities: readonly Priority[] = ['high', 'medium', 'low']
+const lowest = priorities.length - 1
+
+/** Whether one goes before another: more urgent, or as urgent and earlier. */
+const goesBefore = (one: Found, other: Found): boolean =>
+  one.rank < other.rank || (one.rank === other.rank && one.at < other.at)
 
 const orderOf = ({ messageType, key }: Notification): string => (messageType === 'text' ? '' : key.toLowerCase())
 
 /** Characters that a notification holds in memory and on its way, about. */
 export const charsOf = ({ key, value }: Notification): number => key.length + (value?.length ?? 0)
 
-/** Reads two outboxes as one: each keeps its own order, and between them the earlier notification comes first. */
+/**
+ * Reads two outboxes as one. The more urgent goes first, and of those with one priority the earlier, but none before an
+ * earlier one of its order. To know of those without holding them, the orders of less urgent ones are noted in a set of
+ * fixed size; where that errs, an urgent one goes as if it were less so.
+ */
 export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralStore): Queue {
-  const source = (name: Source['name'], outbox: Source['outbox']): Source => ({
-    ...{ name, outbox, ahead: [], behind: 0, atEnd: false },
+  const source = (name: Source['name'], outbox: Outbox | EphemeralStore, priority: Priority): Source => ({
+    ...{ name, rank: priorities.indexOf(priority) },
+    pending: (limit, behind) => outbox.pending(recipient, limit, behind, readAheadChars, priority),
+    ...unread(),
   })
-  const sources = [source('s', store), source('m', memory)] as const
+  const unread = () => ({ ahead: [], behind: 0, atEnd: false, notes: [], notedBehind: 0, notedUntil: -1 })
+  const sources = priorities.flatMap((priority) => [source('s', store, priority), source('m', memory, priority)])
+  /** By rank. */
+  let noted: (TextFilter | undefined)[] = []
   const taken = new Set<string>()
   let chars = 0
   /** Grow, so that a read notices what happened meanwhile. */
@@ -73,9 +105,37 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
 
   const tokenOf = ({ name }: Source, { place }: Waiting): string => `${name}${place}`
 
+  /** Notes the orders of what a source holds from before a moment. */
+  const noteUntil = async (from: Source, at: number): Promise<void> => {
+    const before = rewinds
+    for (;;) {
+      for (let next = from.notes[0]; next !== undefined && next.at <= at; next = from.notes[0]) {
+        const filter = noted[from.rank] ?? createTextFilter()
+        noted[from.rank] = filter
+        filter.add(next.order)
+        from.notes.shift()
+      }
+      if (from.notes.length > 0 || from.notedUntil >= at) return
+      const found = await from.pending(chunk, from.notedBehind)
+      if (rewinds !== before) return
+      if (found.length === 0) from.notedUntil = at
+      from.notedBehind = found.at(-1)?.place ?? from.notedBehind
+      from.notes = found.map(({ notification }) => ({ at: notification.at, order: orderOf(notification) }))
+    }
+  }
+
+  const rankOf = async ({ rank }: Source, notification: Notification): Promise<number> => {
+    for (const other of sources) if (other.rank > rank) await noteUntil(other, notification.at)
+    for (let lower = lowest; lower > rank; lower--) if (noted[lower]?.mayHold(orderOf(notification))) return lower
+    return rank
+  }
+
   const read = async (from: Source): Promise<void> => {
     const [before, known] = [rewinds, extensions]
-    const found = await from.outbox.pending(recipient, chunk, from.behind, readAheadChars)
+    const found: Ranked[] = []
+    for (const waiting of await from.pending(chunk, from.behind)) {
+      found.push({ ...waiting, rank: await rankOf(from, waiting.notification) })
+    }
     if (rewinds !== before) return
     const size = found.reduce((sum, { notification }) => sum + charsOf(notification), 0)
     from.atEnd = found.length < chunk && size < readAheadChars && extensions === known
@@ -87,29 +147,32 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     }
   }
 
-  /** Of each source, where the first entry stands that may be taken; those that stand aside are dropped. */
-  const find = (from: Source, judge: Judge): number => {
+  /** Of a source, what goes first of those that may be taken; those that stand aside are dropped. */
+  const find = (from: Source, judge: Judge): Found | undefined => {
+    let best: Found | undefined
     for (let index = 0; index < from.ahead.length; index++) {
       const waiting = from.ahead[index]
       if (waiting === undefined) break
-      const judged = judge(orderOf(waiting.notification))
-      if (judged === 'free') return index
-      if (judged === 'held') continue
-      from.ahead.splice(index--, 1)
-      chars -= charsOf(waiting.notification)
+      const { rank, notification } = waiting
+      const judged = judge(orderOf(notification))
+      if (judged === 'aside') {
+        from.ahead.splice(index--, 1)
+        chars -= charsOf(notification)
+      } else if (judged === 'free') {
+        const found = { from, index, rank, at: notification.at }
+        if (best === undefined || goesBefore(found, best)) best = found
+        if (rank === from.rank) break
+      }
     }
-    return -1
+    return best
   }
 
-  /** The earliest that may be taken of what was read. */
+  /** What goes first of all that was read and may be taken. */
   const first = (judge: Judge): Found | undefined => {
     let best: Found | undefined
     for (const from of sources) {
-      const index = find(from, judge)
-      const at = from.ahead[index]?.notification.at
-      if (at === undefined) continue
-      const bestAt = best?.[0].ahead[best[1]]?.notification.at
-      if (bestAt === undefined || at < bestAt) best = [from, index]
+      const found = find(from, judge)
+      if (found !== undefined && (best === undefined || goesBefore(found, best))) best = found
     }
     return best
   }
@@ -117,13 +180,22 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   const isFull = (): boolean =>
     chars >= readAheadChars || sources.reduce((sum, { ahead }) => sum + ahead.length, 0) >= readAhead
 
-  /** The other source, when something earlier may still have to be read from it. */
-  const lagging = ([from, index]: Found): Source | undefined => {
-    const at = from.ahead[index]?.notification.at ?? 0
-    return sources.find((other) => other !== from && !other.atEnd && (other.ahead.at(-1)?.notification.at ?? 0) <= at)
+  /** Whether a source may still hold something as urgent that came earlier. */
+  const isLagging = (other: Source, { from, rank, at }: Found): boolean =>
+    other !== from && other.rank === rank && (other.ahead.at(-1)?.notification.at ?? 0) <= at
+
+  /** A source that has to be read further before it is known what goes first. */
+  const unreadSource = (found: Found | undefined): Source | undefined => {
+    const isStuck = (other: Source): boolean => isFull() && other.ahead.length > 0
+    return sources.find((other) => {
+      if (other.atEnd) return false
+      if (found === undefined || isLagging(other, found)) return true
+      // Behind more than can be read ahead, the urgent waits its turn.
+      return other.rank < found.rank && !isStuck(other)
+    })
   }
 
-  const pick = ([from, index]: Found): Entry | undefined => {
+  const pick = ({ from, index }: Found): Entry | undefined => {
     const [waiting] = from.ahead.splice(index, 1)
     if (waiting === undefined) return undefined
     const { notification } = waiting
@@ -136,21 +208,22 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     async take(judge) {
       for (;;) {
         const found = first(judge)
-        const source = found === undefined ? sources.find(({ atEnd }) => !atEnd) : lagging(found)
-        if (source === undefined) return found === undefined ? undefined : pick(found)
+        const next = unreadSource(found)
+        if (next === undefined) return found && pick(found)
         // Of a source of which nothing was read, it is not known whether it holds the earlier one.
-        if (isFull() && source.ahead.length > 0) return undefined
-        await read(source)
+        if (isFull() && next.ahead.length > 0) {
+          // What fills it stands in line behind what is on its way, or else there is something to take.
+          return found !== undefined && taken.size === 0 ? pick(found) : undefined
+        }
+        await read(next)
       }
     },
     putBack: ({ token }) => void taken.delete(token),
-    waits({ token }) {
-      const from = sources.find(({ name }) => token.startsWith(name))
-      return from?.outbox.waits(recipient, Number(token.slice(1))) === true
-    },
+    waits: ({ token }) => (token.startsWith('s') ? store : memory).waits(recipient, Number(token.slice(1))),
     rewind() {
       rewinds++
-      for (const from of sources) Object.assign(from, { ahead: [], behind: 0, atEnd: false })
+      for (const from of sources) Object.assign(from, unread())
+      noted = []
       chars = 0
     },
     extend() {

@@ -2,7 +2,7 @@ import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { Notification, NotificationStatus, Priority } from '../core/notification.ts'
 import type { Notifications, Outbox, Waiting } from '../core/storage.ts'
 import { notificationRef } from '../store/layout.ts'
 import type { Ephemeral } from '../verbs/verb.ts'
@@ -14,7 +14,7 @@ export interface EphemeralStore extends Ephemeral, Pick<Outbox, 'waits'> {
   /** Later than `since`, ascending by time. */
   since(since: number): Notification[]
   /** The first `limit` that wait for a recipient behind a place, in the order in which they were sent. */
-  pending(recipient: AtSign, limit: number, behind?: number): Waiting[]
+  pending(recipient: AtSign, limit: number, behind?: number, maxChars?: number, priority?: Priority): Waiting[]
   settle(notification: Notification, status: NotificationStatus): void
   close(): void
 }
@@ -145,11 +145,13 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
         .map(({ notification }) => notification)
         .filter(({ at }) => at > since)
         .sort((one, next) => one.at - next.at),
-    pending(recipient, limit, behind = 0) {
+    pending(recipient, limit, behind = 0, _maxChars, priority) {
       const found: Waiting[] = []
       for (const entry of usage.has(recipient) ? live() : []) {
         if (found.length >= limit) break
-        if (entry.place > behind && entry.notification.to === recipient && isWaiting(entry)) found.push(entry)
+        const { place, notification } = entry
+        if (place <= behind || notification.to !== recipient || !isWaiting(entry)) continue
+        if (priority === undefined || notification.priority === priority) found.push(entry)
       }
       return found
     },

@@ -9,10 +9,13 @@ import {
   fromSortable,
   gapKey,
   latestKey,
+  numberOf,
+  priorityOf,
   queueKey,
   sortable,
   type Table,
   tables,
+  urgentKey,
 } from './layout.ts'
 import { reasonOf } from './refusal.ts'
 import { unseal } from './seal.ts'
@@ -67,11 +70,14 @@ const recordBytes = (key: string, record: StoredRecord | undefined): number => {
   return bytes
 }
 
-function append(lists: Map<string, string[]>, key: string, text: string): void {
+function append<T>(lists: Map<string, T[]>, key: string, one: T): void {
   const list = lists.get(key)
-  if (list === undefined) lists.set(key, [text])
-  else list.push(text)
+  if (list === undefined) lists.set(key, [one])
+  else list.push(one)
 }
+
+const increment = (numbers: Map<string, number>, key: string): void =>
+  void numbers.set(key, (numbers.get(key) ?? 0) + 1)
 
 /** What the committed state is made from. */
 export interface CommittedParts {
@@ -231,18 +237,26 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
   /** Counts what waits for whom, and drops entries that a power cut or damage has parted from their notification. */
   async function loadOutbox(numbers: Map<string, number>): Promise<void> {
     const stray: Operation[] = []
-    const lists = new Map<string, string[]>()
+    const lists = new Map<string, { number: number; ref: string }[]>()
     for await (const [key, ref] of rows(tables.outbox)) {
       const { recipient, place } = fromOutboxKey(key)
-      numbers.set(queueKey, Math.max(place, numbers.get(queueKey) ?? 0))
+      numbers.set(queueKey, Math.max(numberOf(place), numbers.get(queueKey) ?? 0))
       const state = tolerant(() => read(tables.notificationStates, ref))
       if (state?.outbox === key) {
-        numbers.set(recipient, (numbers.get(recipient) ?? 0) + 1)
-        if (state.latest !== undefined) append(lists, latestKey(recipient, state.latest), ref)
+        const priority = priorityOf(place)
+        increment(numbers, recipient)
+        if (priority !== 'low') increment(numbers, urgentKey(recipient, priority))
+        if (state.latest !== undefined)
+          append(lists, latestKey(recipient, state.latest), { number: numberOf(place), ref })
       } else stray.push({ key: tables.outbox.prefix + key, value: undefined })
     }
     latest.clear()
-    for (const [key, refs] of lists) latest.set(key, refs)
+    for (const [key, list] of lists) {
+      latest.set(
+        key,
+        list.sort((one, other) => one.number - other.number).map(({ ref }) => ref),
+      )
+    }
     if (stray.length > 0 && database.readOnly() === undefined) await database.batch(stray, false)
   }
 

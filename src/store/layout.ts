@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Enrollment } from '../core/enrollment.ts'
 import type { Metadata } from '../core/metadata.ts'
-import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { Notification, NotificationStatus, Priority } from '../core/notification.ts'
 import type { CommitEntry, CommitOperation, StoredRecord } from '../core/record.ts'
 import type { Holding, HoldingKind } from '../core/storage.ts'
 
@@ -116,7 +116,7 @@ export const tables = {
   meta: plain<number>('meta', 'number'),
   /** By `holdingKey`, and under `notificationLogKey`. */
   holdings: plain<Holding>('holdings', 'size of what is held'),
-  /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, and by atSign how many wait for it. */
+  /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, by atSign how many wait for it, and by `urgentKey`. */
   memory: plain<number>('memory', 'number'),
   /** Never stored either: by `latestKey` the `notificationRef` of those that wait, the oldest first. */
   latest: plain<readonly string[]>('latest', 'notifications of a notifier'),
@@ -143,6 +143,9 @@ export const gapKey = 'commit-gap'
 
 /** Row of `tables.memory`: the latest place in any outbox. */
 export const queueKey = 'queue'
+
+/** Row of `tables.memory`: how many with a priority of their own wait for a recipient. */
+export const urgentKey = (recipient: AtSign, priority: 'medium' | 'high'): string => `${priority} ${recipient}`
 
 /** Row of `tables.latest`: what waits for a recipient by the strategy `latest` of a notifier. */
 export const latestKey = (recipient: AtSign, notifier: string): string => `${recipient}/${notifier}`
@@ -175,7 +178,20 @@ export const notificationKey = (at: number, ref: string): string => `${sortable(
 /** The `notificationRef` behind `notificationKey`. */
 export const refOfKey = (key: string): string => key.slice(width + 1)
 
-/** Key of an outbox entry: in queue order for each recipient. No atSign contains `/`. */
+const ranks: readonly Priority[] = ['low', 'medium', 'high']
+/** Places of one priority: more than are ever given. Versions that knew of no priorities gave those of `low`. */
+const rankSize = 2 ** 48
+
+/** Place of the one that was queued as the `number`th. */
+export const placeOf = (priority: Priority, number: number): number => ranks.indexOf(priority) * rankSize + number
+
+/** The number behind `placeOf`. */
+export const numberOf = (place: number): number => place % rankSize
+
+/** The priority behind `placeOf`. */
+export const priorityOf = (place: number): Priority => ranks[Math.floor(place / rankSize)] ?? 'high'
+
+/** Key of an outbox entry: by priority and in queue order for each recipient. No atSign contains `/`. */
 export const outboxKey = (recipient: AtSign, place: number): string => `${recipient}/${sortable(place)}`
 
 /** The recipient and the place behind `outboxKey`. */

@@ -1,5 +1,17 @@
 import type { AtSign } from '../core/at-sign.ts'
-import { fromOutboxKey, latestKey, type NotificationState, outboxKey, queueKey, tables } from './layout.ts'
+import type { Priority } from '../core/notification.ts'
+import {
+  fromOutboxKey,
+  latestKey,
+  type NotificationState,
+  numberOf,
+  outboxKey,
+  placeOf,
+  priorityOf,
+  queueKey,
+  tables,
+  urgentKey,
+} from './layout.ts'
 import type { Draft } from './writer.ts'
 
 /** How many notifications wait for a recipient, staged ones included. */
@@ -9,10 +21,16 @@ export const waitingFor = (draft: Draft, recipient: AtSign): number => draft.get
 export const waitingOf = (draft: Draft, recipient: AtSign, notifier: string): readonly string[] =>
   draft.get(tables.latest, latestKey(recipient, notifier)) ?? []
 
-function count(draft: Draft, recipient: AtSign, change: 1 | -1): void {
-  const waiting = waitingFor(draft, recipient) + change
-  if (waiting > 0) draft.put(tables.memory, recipient, waiting)
-  else draft.remove(tables.memory, recipient)
+function add(draft: Draft, key: string, change: 1 | -1): void {
+  const number = (draft.get(tables.memory, key) ?? 0) + change
+  if (number > 0) draft.put(tables.memory, key, number)
+  else draft.remove(tables.memory, key)
+}
+
+function count(draft: Draft, recipient: AtSign, place: number, change: 1 | -1): void {
+  add(draft, recipient, change)
+  const priority = priorityOf(place)
+  if (priority !== 'low') add(draft, urgentKey(recipient, priority), change)
 }
 
 function joinLatest(draft: Draft, recipient: AtSign, ref: string, notifier: string | undefined): void {
@@ -21,21 +39,27 @@ function joinLatest(draft: Draft, recipient: AtSign, ref: string, notifier: stri
 }
 
 /** Puts a notification at the end of its recipient's outbox. */
-export function joinOutbox(draft: Draft, recipient: AtSign, ref: string, state: NotificationState): void {
-  const place = (draft.get(tables.memory, queueKey) ?? 0) + 1
+export function joinOutbox(
+  draft: Draft,
+  { to: recipient, priority }: { readonly to: AtSign; readonly priority: Priority },
+  ref: string,
+  state: NotificationState,
+): void {
+  const number = (draft.get(tables.memory, queueKey) ?? 0) + 1
+  const place = placeOf(priority, number)
   const key = outboxKey(recipient, place)
-  draft.put(tables.memory, queueKey, place)
+  draft.put(tables.memory, queueKey, number)
   draft.put(tables.outbox, key, ref)
   draft.put(tables.notificationStates, ref, { ...state, outbox: key })
-  count(draft, recipient, 1)
+  count(draft, recipient, place, 1)
   joinLatest(draft, recipient, ref, state.latest)
 }
 
 /** Takes an entry out of its outbox; the state of the notification is up to the caller. */
 export function leaveOutbox(draft: Draft, ref: string, state: { outbox: string; latest?: string }): void {
-  const { recipient } = fromOutboxKey(state.outbox)
+  const { recipient, place } = fromOutboxKey(state.outbox)
   draft.remove(tables.outbox, state.outbox)
-  count(draft, recipient, -1)
+  count(draft, recipient, place, -1)
   if (state.latest === undefined) return
   const left = waitingOf(draft, recipient, state.latest).filter((other) => other !== ref)
   const key = latestKey(recipient, state.latest)
@@ -46,8 +70,8 @@ export function leaveOutbox(draft: Draft, ref: string, state: { outbox: string; 
 /** Puts an entry back that damage has taken out of its outbox. */
 export function rejoinOutbox(draft: Draft, ref: string, state: { outbox: string; latest?: string }): void {
   const { recipient, place } = fromOutboxKey(state.outbox)
-  draft.put(tables.memory, queueKey, Math.max(place, draft.get(tables.memory, queueKey) ?? 0))
+  draft.put(tables.memory, queueKey, Math.max(numberOf(place), draft.get(tables.memory, queueKey) ?? 0))
   draft.put(tables.outbox, state.outbox, ref)
-  count(draft, recipient, 1)
+  count(draft, recipient, place, 1)
   joinLatest(draft, recipient, ref, state.latest)
 }

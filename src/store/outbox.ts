@@ -1,9 +1,18 @@
 import type { AtSign } from '../core/at-sign.ts'
 import { AtError } from '../core/errors.ts'
-import type { Notification, NotificationStatus } from '../core/notification.ts'
+import type { Notification, NotificationStatus, Priority } from '../core/notification.ts'
 import type { Outbox, Waiting } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
-import { fromOutboxKey, notificationKey, notificationRef, outboxKey, tables } from './layout.ts'
+import {
+  fromOutboxKey,
+  notificationKey,
+  notificationRef,
+  outboxKey,
+  placeOf,
+  priorityOf,
+  tables,
+  urgentKey,
+} from './layout.ts'
 import { putNotification } from './notifications.ts'
 import { joinOutbox, leaveOutbox, waitingFor, waitingOf } from './outbox-index.ts'
 import type { Draft } from './writer.ts'
@@ -28,7 +37,7 @@ export function enqueue(draft: Draft, notification: Notification, limit: number)
     throw new AtError('AT0006', `${limit} notifications are waiting for ${to} already`)
   }
   const { ref, state } = putNotification(draft, notification)
-  joinOutbox(draft, to, ref, state)
+  joinOutbox(draft, notification, ref, state)
 }
 
 function end(draft: Draft, ref: string, status: NotificationStatus): void {
@@ -60,18 +69,29 @@ export function createOutbox(committed: Committed): Outbox {
     return { place: fromOutboxKey(key).place, notification: { ...body, status: state.status } }
   }
 
+  /** Spares a read of the database for what nobody uses. */
+  const holds = (recipient: AtSign, priority: Priority | undefined): boolean => {
+    const { memory } = committed
+    if (priority === undefined) return memory.has(recipient)
+    if (priority !== 'low') return memory.has(urgentKey(recipient, priority))
+    const urgent = (['medium', 'high'] as const).map((other) => memory.get(urgentKey(recipient, other)) ?? 0)
+    return (memory.get(recipient) ?? 0) > urgent.reduce((sum, count) => sum + count)
+  }
+
   return {
     async recipients() {
       return [...committed.memory.keys()].filter((key): key is AtSign => key.startsWith('@'))
     },
-    async pending(recipient, limit, behind = 0, maxChars = Number.POSITIVE_INFINITY) {
+    async pending(recipient, limit, behind = 0, maxChars = Number.POSITIVE_INFINITY, priority) {
       const found: Waiting[] = []
       let chars = 0
-      if (!committed.memory.has(recipient) || limit <= 0) return found
-      const range = { start: `${recipient}/`, gt: outboxKey(recipient, behind) }
+      if (limit <= 0 || !holds(recipient, priority)) return found
+      const from = priority === undefined ? behind : Math.max(behind, placeOf(priority, 0))
+      const range = { start: `${recipient}/`, gt: outboxKey(recipient, from) }
       for await (const [key, ref] of committed.rows(tables.outbox, range)) {
         const one = waiting(key, ref)
         if (one === undefined) continue
+        if (priority !== undefined && priorityOf(one.place) !== priority) break
         found.push(one)
         chars += one.notification.key.length + (one.notification.value?.length ?? 0)
         if (found.length >= limit || chars >= maxChars) break
