@@ -8,6 +8,7 @@ import type { Notification, Priority } from '../core/notification.ts'
 import type { Store } from '../core/storage.ts'
 import { isBlocked } from '../verbs/block-list.ts'
 import { attempt } from './delivery-attempt.ts'
+import { pauseFor } from './delivery-pause.ts'
 import { charsOf, createQueue, type Entry, type Judge } from './delivery-queue.ts'
 import type { Settle } from './delivery-settlement.ts'
 import type { EphemeralStore } from './ephemeral.ts'
@@ -33,14 +34,6 @@ export interface Lane {
   wake(): void
   close(): void
 }
-
-/** Back-off of the reference: 200 ms growing by the golden ratio to 10 s (page 07, 16.2), spread by a fifth. */
-const firstPauseMs = 200
-const growth = 1.618
-const longestPauseMs = 10_000
-
-/** With no place free, one is asked for again after these times at most: the urgent ask more often, and so come first. */
-const longestWaitMs: Readonly<Record<Priority, number>> = { high: 500, medium: 2_000, low: longestPauseMs }
 
 /** A connection that fails this often on the same notification fails because of it. */
 const fatalTimes = 3
@@ -75,6 +68,9 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
   let cancelPause: (() => void) | undefined
   let cancelStuck: (() => void) | undefined
   let broken: Error | undefined
+  /** The session of the last attempt. */
+  let opened: PeerSession | undefined
+  let looksAgain = false
   let asked: { readonly session: PeerSession; readonly features: PeerFeatures } | undefined
   /** Notifications that were sent and whose outcome is not written yet. */
   let underWay = 0
@@ -87,9 +83,6 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     dirty = true
     wakeUp()
   }
-
-  const pauseMs = (times: number, longest = longestPauseMs): number =>
-    Math.min(firstPauseMs * growth ** times, longest) * (0.8 + 0.4 * parts.random())
 
   const isBlockedNow = async ({ messageType }: Notification): Promise<boolean> => {
     const blocked = await isBlocked(store.records, self, recipient)
@@ -125,7 +118,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     stuck.add(order)
     if (cancelStuck !== undefined) return
     log('info', 'delivery waits', { recipient, reason: 'the peer cannot take what is waiting' })
-    cancelStuck = clock.after(pauseMs(refusals++), () => {
+    cancelStuck = clock.after(pauseFor(refusals++, parts.random()), () => {
       cancelStuck = undefined
       stuck.clear()
       queue.rewind()
@@ -204,6 +197,15 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     if (await isOver(entry)) return
     urgency = entry.notification.priority
     const session = await peers.proven(recipient)
+    if (session !== opened && !looksAgain) {
+      // While it was opened, something more urgent may have come, or this one may be over.
+      looksAgain = true
+      queue.putBack(entry)
+      queue.rewind()
+      return
+    }
+    opened = session
+    looksAgain = false
     launch(entry, session, await featuresOf(entry, session))
   }
 
@@ -261,8 +263,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     tellWhy(error)
     queue.rewind()
     broken = undefined
-    const hasNoPlace = error instanceof AtError && error.code === 'AT0006'
-    cancelPause = clock.after(pauseMs(failures++, hasNoPlace ? longestWaitMs[urgency] : longestPauseMs), () => {
+    cancelPause = clock.after(pauseFor(failures++, parts.random(), { error, urgency }), () => {
       cancelPause = undefined
       run()
     })

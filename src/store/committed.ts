@@ -3,20 +3,8 @@ import { AtError } from '../core/errors.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
 import type { Losses } from './health.ts'
-import {
-  commitKey,
-  fromOutboxKey,
-  fromSortable,
-  gapKey,
-  latestKey,
-  numberOf,
-  priorityOf,
-  queueKey,
-  sortable,
-  type Table,
-  tables,
-  urgentKey,
-} from './layout.ts'
+import { commitKey, fromSortable, gapKey, sortable, type Table, tables } from './layout.ts'
+import { readOutbox } from './outbox-index.ts'
 import { reasonOf } from './refusal.ts'
 import { unseal } from './seal.ts'
 
@@ -69,15 +57,6 @@ const recordBytes = (key: string, record: StoredRecord | undefined): number => {
   for (const member of Object.values(record.metadata)) if (typeof member === 'string') bytes += member.length
   return bytes
 }
-
-function append<T>(lists: Map<string, T[]>, key: string, one: T): void {
-  const list = lists.get(key)
-  if (list === undefined) lists.set(key, [one])
-  else list.push(one)
-}
-
-const increment = (numbers: Map<string, number>, key: string): void =>
-  void numbers.set(key, (numbers.get(key) ?? 0) + 1)
 
 /** What the committed state is made from. */
 export interface CommittedParts {
@@ -236,27 +215,11 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
 
   /** Counts what waits for whom, and drops entries that a power cut or damage has parted from their notification. */
   async function loadOutbox(numbers: Map<string, number>): Promise<void> {
-    const stray: Operation[] = []
-    const lists = new Map<string, { number: number; ref: string }[]>()
-    for await (const [key, ref] of rows(tables.outbox)) {
-      const { recipient, place } = fromOutboxKey(key)
-      numbers.set(queueKey, Math.max(numberOf(place), numbers.get(queueKey) ?? 0))
-      const state = tolerant(() => read(tables.notificationStates, ref))
-      if (state?.outbox === key) {
-        const priority = priorityOf(place)
-        increment(numbers, recipient)
-        if (priority !== 'low') increment(numbers, urgentKey(recipient, priority))
-        if (state.latest !== undefined)
-          append(lists, latestKey(recipient, state.latest), { number: numberOf(place), ref })
-      } else stray.push({ key: tables.outbox.prefix + key, value: undefined })
-    }
+    const stateOf = (ref: string) => tolerant(() => read(tables.notificationStates, ref))
+    const { lists, strays } = await readOutbox(rows(tables.outbox), stateOf, numbers)
     latest.clear()
-    for (const [key, list] of lists) {
-      latest.set(
-        key,
-        list.sort((one, other) => one.number - other.number).map(({ ref }) => ref),
-      )
-    }
+    for (const [key, refs] of lists) latest.set(key, refs)
+    const stray = strays.map((key): Operation => ({ key: tables.outbox.prefix + key, value: undefined }))
     if (stray.length > 0 && database.readOnly() === undefined) await database.batch(stray, false)
   }
 

@@ -75,3 +75,41 @@ export function rejoinOutbox(draft: Draft, ref: string, state: { outbox: string;
   count(draft, recipient, place, 1)
   joinLatest(draft, recipient, ref, state.latest)
 }
+
+/**
+ * Counts what waits for whom, as it lies in the database.
+ * @param numbers gets the counts, under the keys of `tables.memory`
+ * @returns by `latestKey` who waits by the strategy `latest`, the oldest first; and keys of entries whose notification does
+ *   not know of them
+ */
+export async function readOutbox(
+  entries: AsyncIterable<readonly [key: string, ref: string]>,
+  stateOf: (ref: string) => NotificationState | undefined,
+  numbers: Map<string, number>,
+): Promise<{ lists: Map<string, string[]>; strays: string[] }> {
+  const strays: string[] = []
+  const waiting = new Map<string, { number: number; ref: string }[]>()
+  const increment = (key: string): void => void numbers.set(key, (numbers.get(key) ?? 0) + 1)
+  for await (const [key, ref] of entries) {
+    const { recipient, place } = fromOutboxKey(key)
+    const [number, priority] = [numberOf(place), priorityOf(place)]
+    numbers.set(queueKey, Math.max(number, numbers.get(queueKey) ?? 0))
+    const state = stateOf(ref)
+    if (state?.outbox !== key) {
+      strays.push(key)
+      continue
+    }
+    increment(recipient)
+    if (priority !== 'low') increment(urgentKey(recipient, priority))
+    if (state.latest === undefined) continue
+    const name = latestKey(recipient, state.latest)
+    const list = waiting.get(name) ?? []
+    list.push({ number, ref })
+    waiting.set(name, list)
+  }
+  const inOrder = [...waiting].map(([list, ones]): [string, string[]] => [
+    list,
+    ones.sort((one, other) => one.number - other.number).map(({ ref }) => ref),
+  ])
+  return { lists: new Map(inOrder), strays }
+}
