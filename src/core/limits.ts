@@ -169,7 +169,7 @@ export const limits = {
   scrubBytes: 65_536,
   /**
    * Bytes of tables, the newest, that are looked through before the store opens: some 40 ms. All of them after a run that
-   * did not end well; the others in the background.
+   * ended, perhaps, of damage, which a power cut alone does not do; the others in the background.
    */
   verifyAtOpenBytes: 16_777_216,
   /** Bytes of it in a day: a database of 1 GB is gone through in four days. Reading does not wear flash. */

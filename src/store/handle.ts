@@ -20,6 +20,8 @@ export interface Handle extends Database {
 export interface Again {
   /** Looks through everything. */
   readonly thorough: boolean
+  /** It was not closed by the run before. */
+  readonly afterCut: boolean
   readonly corrupt: boolean
 }
 
@@ -41,7 +43,8 @@ export function createHandle(first: Database, path: string, climb: (how: Again) 
     const before = now
     if (before.readOnly() === undefined) await before.close()
     try {
-      const { database, ...rest } = await climb({ thorough: corrupt || down !== undefined, corrupt })
+      const thorough = corrupt || down !== undefined
+      const { database, ...rest } = await climb({ thorough, afterCut: thorough, corrupt })
       now = database
       down = undefined
       if (before.readOnly() !== undefined) await before.close()

@@ -26,8 +26,10 @@ export interface Ladder {
   readonly losses: Losses
   readonly log: Log
   readonly atSign: AtSign
-  /** The run before this one did not end well, perhaps of damage: every table is looked through. */
+  /** The run before this one ended, perhaps, of damage: every table is looked through. */
   readonly thorough: boolean
+  /** It did not end by itself: the end of the log may be torn. */
+  readonly afterCut: boolean
   /** LevelDB itself has said that the files are damaged. */
   readonly corrupt: boolean
   /** Format that this program reads. */
@@ -255,10 +257,10 @@ async function assertOwn(ladder: Ladder, path: string): Promise<void> {
  * @throws StoreRefusal when it is locked, of another program, or cannot even be read
  */
 export async function climb(ladder: Ladder): Promise<Climbed> {
-  const { directory, thorough, changed } = ladder
+  const { directory, afterCut, changed } = ladder
   const path = join(directory, databaseName)
   await assertOwn(ladder, path)
-  const mending = await openMending({ directory, path, afterCut: thorough, changed })
+  const mending = await openMending({ directory, path, afterCut, changed })
   const climb: Climb = { ...ladder, path, mending }
   if (mending.isInterrupted)
     ladder.log('warn', 'an earlier start was cut off while it put the store right: it is done anew')

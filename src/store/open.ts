@@ -159,7 +159,9 @@ export async function openOwn(options: OpenOptions): Promise<Opened> {
   const path = join(directory, databaseName)
   const starts = await beginStart(options, marker !== undefined && !(await isTaken(path)))
   if (starts.isLogShort) losses.step('its log is shorter than it was when it was closed: its latest changes are lost')
-  const climbed = await climbAndBringUp(options, marker, { thorough: starts.early, corrupt: false })
+  const climbed = await climbAndBringUp(options, marker, {
+    ...{ thorough: starts.suspect, afterCut: starts.early, corrupt: false },
+  })
   if (climbed.database.readOnly() === undefined) await starts.opened()
   const known: Marker = { identity: marker?.identity ?? { format, atSign } }
   return {

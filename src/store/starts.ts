@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
@@ -25,6 +26,8 @@ export const delayAfter = (early: number): number =>
 export interface Starts {
   /** The run before this one did not end as it should. */
   readonly early: boolean
+  /** Damage may have ended it, and not the power: it ended while the machine ran on, or more than once soon after its start. */
+  readonly suspect: boolean
   /** Whether the log of the database is shorter than when the run before this one ended as it should. */
   readonly isLogShort: boolean
   /** Damage was met that only a start can put right: the next one looks through everything. */
@@ -35,6 +38,15 @@ export interface Starts {
   settled(): Promise<void>
   /** The run ends as it should. */
   end(): Promise<void>
+}
+
+/** Another one each time that the machine starts; undefined where the kernel tells none. */
+function bootId(): string | undefined {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return undefined
+  }
 }
 
 const count = (value: unknown): number | undefined =>
@@ -75,9 +87,10 @@ async function logMark(directory: string): Promise<LogMark | undefined> {
  * when the folder may belong to another program. Nothing is noted then before the store has proved its own.
  */
 export async function beginStart(
-  { directory, clock, log }: { directory: string; clock: Clock; log: Log },
+  options: { directory: string; clock: Clock; log: Log; boot?: string | undefined },
   first: boolean,
 ): Promise<Starts> {
+  const { directory, clock, log, boot = bootId() } = options
   const path = join(directory, fileName)
   const known = (await readDurable(path).catch(() => undefined))?.members
   const early = count(known?.['early']) ?? 0
@@ -90,7 +103,7 @@ export async function beginStart(
     writing = writing
       .then(() => {
         const flags = { ...(distrusted && { distrusted }), ...(short && { short }) }
-        return writeDurably(path, { early: noted, ...(pid && { pid }), ...flags, ...mark })
+        return writeDurably(path, { early: noted, ...(pid && { pid, boot }), ...flags, ...mark })
       })
       .catch((cause: unknown) => log('warn', 'the start cannot be noted', { file: path, cause: reasonOf(cause) }))
     return writing
@@ -108,8 +121,12 @@ export async function beginStart(
   }
   if (first) await note()
   let cancel = () => {}
+  const isCut = early > 0 || known?.['pid'] !== undefined
+  const isDistrusted = known?.['distrusted'] === true
+  const isSameBoot = known?.['boot'] === undefined || known['boot'] === boot
   return {
-    early: early > 0 || known?.['pid'] !== undefined || known?.['distrusted'] === true,
+    early: isCut || isDistrusted,
+    suspect: isDistrusted || (isCut && (isSameBoot || early > 1)),
     isLogShort,
     distrust() {
       if (distrusted) return
