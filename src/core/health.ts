@@ -9,16 +9,21 @@ export interface Finding {
   readonly cause: string
 }
 
-/** What a store has lost since it was opened; a plain value, bounded. */
+/**
+ * What a store has lost since it was opened, and before as long as the owner was not told or a week has not gone by since;
+ * a plain value, bounded.
+ */
 export interface LossReport {
   /** When the first of it was noticed, in milliseconds since the epoch by the device's clock. */
   readonly at: number
-  /** What the start had to do, in order; sentences. */
+  /** What the latest starts had to do, in order; sentences. */
   readonly steps: readonly string[]
   /** The first findings. */
   readonly findings: readonly Finding[]
   /** How many findings there are in all. */
   readonly found: number
+  /** How many steps and findings the owner was not told yet. */
+  readonly untold: number
   /** Changes after this time may be missing without being named; undefined when every loss is named. */
   readonly since?: number
 }

@@ -161,6 +161,12 @@ export const limits = {
   furtherCommitGap: 1_000_000_000,
   /** Findings of damage that a report names one by one. */
   reportedFindings: 100,
+  /** Steps of starts that a report holds, the latest: a device that starts again and again adds to them. */
+  reportedSteps: 20,
+  /** How long a report of losses outlives restarts once the owner was told: a week away from the device. */
+  reportMs: 7 * 86_400_000,
+  /** How long a copy of a database is kept from before it was put right. */
+  asideMs: 30 * 86_400_000,
   /** Damaged values whose bytes are kept; the first are worth most. */
   quarantined: 256,
   /** Bytes kept of each. */

@@ -181,9 +181,11 @@ export interface Store {
   scrub(bytes: number): Promise<number>
   /** How it is: opened how, what was lost since, how far it was checked. */
   health(): StoreHealth
+  /** The owner has been told of so many more steps and findings of the report. */
+  ownerTold(news: number): Promise<void>
   /** The room that it has; `check` measures, and makes room where it is tight. On a full disk nothing grows: AT0002. */
   readonly disk: { use(): DiskUse; check(): Promise<void> }
-  /** Bytes of the database directory. */
+  /** Bytes of the database directory, and of copies that were set aside before it was put right. */
   size(): Promise<number>
   /** Bytes written since the store was opened: changes, and tables by LevelDB's own count, to the MiB. */
   written(): number

@@ -49,15 +49,14 @@ export interface UpkeepOptions {
 /** Checks what is stored, a little at a time, and tells the owner what was lost. @returns a function that stops it */
 export function startUpkeep({ self, store, received, scrubPerDay, clock, log }: UpkeepOptions): () => void {
   const pause = scrubPerDay > 0 ? Math.ceil((dayMs * limits.scrubBytes) / scrubPerDay) : quietMs
-  let told = 0
   let quiet = false
   let stopped = false
   let cancel = () => {}
 
   async function tell(): Promise<void> {
     const health = store.health()
-    const news = (health.report?.found ?? 0) + (health.report?.steps.length ?? 0)
-    if (quiet || news === told || health.readOnly !== undefined) return
+    const news = health.report?.untold ?? 0
+    if (quiet || news === 0 || health.readOnly !== undefined) return
     quiet = true
     clock.after(quietMs, () => {
       quiet = false
@@ -67,7 +66,7 @@ export function startUpkeep({ self, store, received, scrubPerDay, clock, log }: 
       await tx.putNotification(notification)
       tx.onCommit(() => received(notification))
     })
-    told = news
+    await store.ownerTold(news)
   }
 
   async function round(): Promise<void> {

@@ -40,12 +40,14 @@ export function createDiskBudget(parts: {
   readonly size: () => Promise<number>
   readonly maxBytes: number | undefined
   readonly steps: readonly { readonly what: string; run(): Promise<number> }[]
+  /** Drops what nobody waits for, before all else: it costs no writing. */
+  readonly spare: { readonly what: string; run(): Promise<number> }
   /** Gives back the room of what was removed before. */
   readonly compact: () => Promise<void>
   readonly clock: Clock
   readonly log: Log
 }): DiskBudget {
-  const { room, size, maxBytes, steps, compact, clock, log } = parts
+  const { room, size, maxBytes, steps, spare, compact, clock, log } = parts
   let use: DiskUse = { usedBytes: 0, freeBytes: Number.POSITIVE_INFINITY, state: 'ok' }
   let written = 0
   let madeRoomAt = Number.NEGATIVE_INFINITY
@@ -70,6 +72,11 @@ export function createDiskBudget(parts: {
   }
 
   async function makeRoom(): Promise<void> {
+    const spared = await spare.run()
+    if (spared > 0) {
+      log('info', `dropped to make room: ${spare.what}`, { dropped: spared })
+      if ((await measure()) === 'ok') return
+    }
     await compact()
     if ((await measure()) === 'ok') return
     for (const { what, run } of steps) {

@@ -19,8 +19,14 @@ export interface Losses {
   /** How the store was opened. */
   opened(state: StoreState): void
   state(): StoreState
+  /** How many steps and findings this run has brought, those that were known already included. */
+  news(): number
+  /** The owner has been told of so many more steps and findings. */
+  told(count: number): void
   /** Undefined when nothing was lost. */
   report(): LossReport | undefined
+  /** The same with what only the next start needs. */
+  known(): KnownLosses | undefined
 }
 
 /** What a full key of the database stands for. */
@@ -36,25 +42,47 @@ export const wordsFor = ({ what, key, cause }: Finding): string => `${what} ${ke
 
 const text = (key: string): string => key.replaceAll(/\p{C}/gu, '?').slice(0, limits.cachedKeyLength)
 
-/** @param log gets a line for each finding */
-export function createLosses(clock: Clock, log: Log): Losses {
-  const known = new Set<string>()
-  const findings: Finding[] = []
-  const steps: string[] = []
-  let found = 0
+/** What has been lost, as it outlives a restart. */
+export interface KnownLosses {
+  readonly at: number
+  readonly steps: readonly string[]
+  readonly findings: readonly Finding[]
+  readonly found: number
+  readonly untold: number
+  readonly since?: number
+  /** When the owner was told of all of it. */
+  readonly toldAt?: number
+}
+
+/** @param log gets a line for each finding. @param earlier of starts before this one */
+export function createLosses(clock: Clock, log: Log, earlier?: KnownLosses): Losses {
+  const nameOf = ({ what, key }: Finding): string => `${what} ${key}`
+  const known = new Set<string>(earlier?.findings.map(nameOf))
+  const findings: Finding[] = [...(earlier?.findings ?? [])]
+  const steps: string[] = [...(earlier?.steps ?? [])]
+  let found = earlier?.found ?? 0
+  let untold = earlier?.untold ?? 0
+  let toldAt = earlier?.toldAt
   let healings = 0
-  let at: number | undefined
-  let since: number | undefined
+  let news = 0
+  let at = earlier?.at
+  let since = earlier?.since
   let state: StoreState = 'sound'
+
+  function report(): LossReport | undefined {
+    if (at === undefined) return undefined
+    return { at, steps: [...steps], findings: [...findings], found, untold, ...(since === undefined ? {} : { since }) }
+  }
 
   return {
     found(finding) {
-      const name = `${finding.what} ${finding.key}`
-      if (known.has(name)) return
-      if (known.size < limits.findings) known.add(name)
+      const clean = { ...finding, key: text(finding.key) }
+      news += 1
+      if (known.has(nameOf(clean))) return
+      if (known.size < limits.findings) known.add(nameOf(clean))
       at ??= clock.now()
       found += 1
-      const clean = { ...finding, key: text(finding.key) }
+      untold += 1
       if (findings.length < limits.reportedFindings) findings.push(clean)
       if (found <= limits.findings) log('error', `${finding.what} ${clean.key} is damaged`, { cause: finding.cause })
     },
@@ -63,9 +91,14 @@ export function createLosses(clock: Clock, log: Log): Losses {
     },
     healings: () => healings,
     step(sentence) {
-      at ??= clock.now()
-      steps.push(sentence)
       log('error', sentence)
+      news += 1
+      at ??= clock.now()
+      // A disk that stays read-only is the same news at every start.
+      if (steps.at(-1) === sentence) return
+      steps.push(sentence)
+      untold += 1
+      if (steps.length > limits.reportedSteps) steps.shift()
     },
     since(time) {
       since = Math.min(time, since ?? time)
@@ -74,9 +107,15 @@ export function createLosses(clock: Clock, log: Log): Losses {
       state = next
     },
     state: () => state,
-    report() {
-      if (at === undefined) return undefined
-      return { at, steps: [...steps], findings: [...findings], found, ...(since === undefined ? {} : { since }) }
+    news: () => news,
+    told(count) {
+      untold = Math.max(untold - count, 0)
+      toldAt = clock.now()
+    },
+    report,
+    known() {
+      const said = report()
+      return said && { ...said, ...(toldAt === undefined ? {} : { toldAt }) }
     },
   }
 }

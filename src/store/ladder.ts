@@ -11,7 +11,6 @@ import { openReadOnly, whyUnwritable } from './read-only.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
 import { holdsRecords, mendTables, repair, replay } from './repair.ts'
 import { inspectLogs, type Salvage } from './salvage.ts'
-import { dropAside } from './set-aside.ts'
 import { restoreNewest } from './snapshot-files.ts'
 
 /** Name of the folder of LevelDB inside the folder of a store. */
@@ -87,6 +86,13 @@ async function filesIn({ directory, provisioned }: Ladder, path: string): Promis
 
 const isFinal = (cause: unknown): boolean => cause instanceof StoreRefusal || cause instanceof Unkept
 
+/** Why nothing can be written to a folder, after copies of earlier damage have given way. */
+async function whyFull({ mending }: Climb, folder: string): Promise<string | undefined> {
+  const because = await whyUnwritable(folder)
+  if (because?.includes('ENOSPC') !== true || (await mending.dropOthers()) === 0) return because
+  return whyUnwritable(folder)
+}
+
 async function plain({ directory, path, changed }: Climb): Promise<Database> {
   try {
     const database = await openDatabase(path, { create: false })
@@ -103,11 +109,11 @@ async function plain({ directory, path, changed }: Climb): Promise<Database> {
  * @returns undefined when no snapshot can be used; the folder of the database is then not there
  */
 async function restore(climb: Climb, worth: 'any' | 'filled'): Promise<Database | undefined> {
-  const { directory, losses, snapshots, path: target, atSign, format, log, changed } = climb
+  const { directory, losses, snapshots, path: target, atSign, format, log, mending, changed } = climb
   if (snapshots === undefined) return undefined
   const attempt = () => restoreNewest(snapshots, { target, atSign, format, worth }, log)
   const roomier = async (cause: unknown) => {
-    if (!hasCode(cause, 'ENOSPC') || (await dropAside(directory, 1)) === 0) throw cause
+    if (!hasCode(cause, 'ENOSPC') || (await mending.dropOthers()) === 0) throw cause
     return attempt()
   }
   const restored = await attempt()
@@ -129,7 +135,7 @@ async function restore(climb: Climb, worth: 'any' | 'filled'): Promise<Database 
 /** From the newest snapshot, or anew when there is none. */
 async function replace(climb: Climb): Promise<Rung> {
   const { directory, losses, path, mending, changed } = climb
-  const because = await whyUnwritable(directory)
+  const because = await whyFull(climb, directory)
   if (because !== undefined) throw refuse('unreadable', directory, `is empty and cannot be written: ${because}`)
   await mending.begin()
   await rm(path, { recursive: true, force: true })
@@ -178,7 +184,7 @@ async function orSnapshot(climb: Climb, repaired: Database): Promise<Database> {
 /** Repair, then snapshot; the last rung when the disk takes nothing. */
 async function mend(climb: Climb, cause: unknown): Promise<Rung> {
   const { path, losses } = climb
-  const because = await whyUnwritable(path)
+  const because = await whyFull(climb, path)
   if (because !== undefined) return readOnly(climb, because)
   losses.step(`the database could not be opened: ${reasonOf(cause)}`)
   try {
@@ -186,7 +192,7 @@ async function mend(climb: Climb, cause: unknown): Promise<Rung> {
     return { database: await orSnapshot(climb, await plain(climb)), forgetful: true }
   } catch (failure) {
     if (isFinal(failure)) throw failure
-    const full = await whyUnwritable(path)
+    const full = await whyFull(climb, path)
     if (full !== undefined) return readOnly(climb, full)
     losses.step(`the repair failed: ${reasonOf(failure)}`)
     return replace(climb)

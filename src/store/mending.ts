@@ -2,7 +2,7 @@ import { access, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readDurable, writeDurably } from './durable-file.ts'
 import { reasonOf } from './refusal.ts'
-import { asideIn, duplicateAll, setAside, syncFiles } from './set-aside.ts'
+import { asideIn, dropAside, duplicateAll, setAside, syncFiles } from './set-aside.ts'
 import { syncFolder } from './snapshot.ts'
 
 // Putting a database right takes many steps, and after some of them it looks sound though a part of it is still to be
@@ -26,6 +26,8 @@ export interface Mending {
   begin(): Promise<string>
   /** Brings the database back to what it was when an earlier start began, should that have been cut off. @throws Unkept */
   goBack(): Promise<void>
+  /** Drops copies of earlier damage, to make room. @returns how many */
+  dropOthers(): Promise<number>
   /** The database is as it is going to be: puts it on flash and forgets that anything was under way. */
   settle(): Promise<void>
 }
@@ -96,6 +98,7 @@ export async function openMending(parts: {
       bringBack().catch((cause) => {
         throw unkept(cause)
       }),
+    dropOthers: () => dropAside(directory, copy === undefined ? 0 : 1),
     async settle() {
       if (!isNoted) return
       await syncFiles(path)

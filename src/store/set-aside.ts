@@ -1,5 +1,7 @@
-import { copyFile, link, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { copyFile, link, mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { earliestTime } from '../core/clock-floor.ts'
+import { limits } from '../core/limits.ts'
 import { hasCode } from './refusal.ts'
 import { syncFolder } from './snapshot.ts'
 
@@ -53,6 +55,38 @@ export async function dropAside(directory: string, keep: number): Promise<number
   const old = copies.slice(0, Math.max(copies.length - keep, 0))
   for (const copy of old) await rm(join(asideIn(directory), `${copy}`), { recursive: true, force: true })
   return old.length
+}
+
+/** Removes copies of which nobody has any use after so long a time. @param now a time that can be trusted */
+export async function dropOldAside(directory: string, now: number): Promise<void> {
+  for (const copy of await copiesIn(directory)) {
+    const path = join(asideIn(directory), `${copy}`)
+    const { mtimeMs } = await stat(path)
+    // Made while the clock was in 1970: its age counts from here.
+    if (mtimeMs < earliestTime) await utimes(path, now / 1000, now / 1000)
+    else if (now - mtimeMs > limits.asideMs) await rm(path, { recursive: true, force: true })
+  }
+}
+
+/** Bytes that copies take, besides those of files that they share with the database. */
+export async function bytesAside(directory: string, path: string): Promise<number> {
+  const counted = new Set<number>()
+  const visit = async (folder: string): Promise<number> => {
+    let bytes = 0
+    for (const name of await readdir(folder).catch(() => [])) {
+      const info = await stat(join(folder, name)).catch(() => undefined)
+      if (info === undefined || counted.has(info.ino)) continue
+      counted.add(info.ino)
+      bytes += info.size
+    }
+    return bytes
+  }
+  const copies = await copiesIn(directory)
+  if (copies.length === 0) return 0
+  await visit(path)
+  let bytes = 0
+  for (const copy of copies) bytes += await visit(join(asideIn(directory), `${copy}`))
+  return bytes
 }
 
 /** Gives a folder the files of a database under second names, on flash. Nothing of a database that is not there. */

@@ -1,11 +1,12 @@
 import { join } from 'node:path'
 import type { AtSign } from '../core/at-sign.ts'
-import { type Clock, elapsed } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
 import type { Room } from '../core/disk.ts'
 import type { StoreHealth, StoreState } from '../core/health.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, silent } from '../core/log.ts'
 import type { Durability, Store } from '../core/storage.ts'
+import { createAsideKeeper } from './aside-keeper.ts'
 import { closeGap, createCommits, releaseReserved } from './commits.ts'
 import { createCommitted } from './committed.ts'
 import type { Database, Operation } from './database.ts'
@@ -15,6 +16,7 @@ import { createLosses, type Losses } from './health.ts'
 import { createIntervalSync } from './interval.ts'
 import { type Climbed, databaseName } from './ladder.ts'
 import { formatVersion, tables } from './layout.ts'
+import { createLossKeeper, earlierLosses } from './loss-file.ts'
 import { type Migration, migrations } from './migrations.ts'
 import { createNotifications } from './notifications.ts'
 import { openOwn } from './open.ts'
@@ -22,6 +24,7 @@ import { createOutbox } from './outbox.ts'
 import { openQuarantine, type Quarantine } from './quarantine.ts'
 import { dropCopies, dropSettled } from './reclaim.ts'
 import { createRecords } from './records.ts'
+import { createRecovery } from './recovery.ts'
 import { hasCode } from './refusal.ts'
 import { createRetention, type NotificationBounds } from './retention.ts'
 import { createScrub, type Scrub } from './scrub.ts'
@@ -76,29 +79,6 @@ const isIncidental = ({ key }: Operation): boolean => incidental.some((prefix) =
 
 const defaultCacheBytes = 2 * 1024 * 1024
 
-/** Each opening of LevelDB writes up to 300 KB: a broken disk must not be worn out by attempts. */
-const recoveryPauseMs = { first: 1_000, longest: 60_000 }
-
-/**
- * Reopens a database after a failed batch, after a pause that grows while that fails.
- * @param again is run when the pause is over: nobody may come to change anything, and reads wait as well
- */
-function createRecovery(reopen: () => Promise<void>, again: () => void, clock: Clock): () => Promise<void> {
-  let failure: { until: number; pause: number; cause: unknown } | undefined
-  return async () => {
-    if (failure !== undefined && elapsed(clock) < failure.until) throw failure.cause
-    try {
-      await reopen()
-      failure = undefined
-    } catch (cause) {
-      const pause = Math.min(failure === undefined ? recoveryPauseMs.first : failure.pause * 2, recoveryPauseMs.longest)
-      failure = { until: elapsed(clock) + pause, pause, cause }
-      clock.after(pause, again)
-      throw cause
-    }
-  }
-}
-
 /** @returns a function that looks through tables in use and has the next start put right what it finds */
 function tableWatch(path: string, losses: Losses, starts: Starts): (bytes: number) => Promise<void> {
   const patrol = createPatrol(path)
@@ -140,7 +120,8 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const steps = seams.migrations ?? migrations
   const format = Math.max(formatVersion, ...steps.map(({ to }) => to))
   // The floor is inside the store, so what is found while it opens is stamped by the wall clock.
-  const losses = createLosses(options.clock, log)
+  const losses = createLosses(options.clock, log, await earlierLosses(directory, options.clock))
+  const keepLosses = createLossKeeper(directory, losses, log)
   const opening = {
     directory,
     atSign,
@@ -163,6 +144,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       log('warn', 'the store was not closed cleanly; commit ids that may have been lost stay unused', { ...gap })
       await committed.load()
     }
+    await keepLosses()
     if (database.readOnly() === undefined) await opened.settle()
   }
   await load({ forgetful, settle }).catch(async (error) => {
@@ -203,9 +185,12 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     },
   })
   const parts = { database, committed, writer }
+  const aside = createAsideKeeper({ directory, path: join(directory, databaseName), database, clock, log })
+  const size = async (): Promise<number> => (await database.size()) + (await aside.size())
   const disk = createDiskBudget({
     room: seams.room ?? (() => roomOf(directory)),
-    size: () => database.size(),
+    size,
+    spare: { what: 'copies from before the database was put right', run: aside.drop },
     ...{ maxBytes: options.maxBytes, clock, log },
     steps: [
       { what: 'what has expired', run: () => sweep(database, committed, writer, clock.now()) },
@@ -221,7 +206,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const lookThroughTables = tableWatch(join(directory, databaseName), losses, starts)
   const scrub = createScrub({ database, committed, writer, losses })
   // What the ladder met is named before anybody asks for it.
-  if (losses.report() !== undefined) await scrub.begin(limits.scrubAtOpenBytes)
+  if (losses.news() > 0) await scrub.begin(limits.scrubAtOpenBytes)
   return {
     clock,
     records: createRecords(database, committed),
@@ -239,11 +224,17 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
         (draft) => change(createTransaction({ draft, committed, outboxPerPeer, assertRoom: disk.assertRoom })),
         sync ? durability : 'none',
       ),
-    disk: { use: disk.use, check: disk.check },
+    disk: {
+      use: disk.use,
+      async check() {
+        await aside.tidy()
+        await disk.check()
+      },
+    },
     sweep: (now) => sweep(database, committed, writer, now),
     retain,
     nextExpiry: () => nextExpiry(database),
-    size: () => database.size(),
+    size,
     written: () => batchBytes + database.tablesWritten(),
     changes: () => changes,
     snapshot: () => writeSnapshot(database, { atSign, format, time: clock.now() }),
@@ -251,7 +242,12 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       await lookThroughTables(bytes / 2)
       const read = await scrub.step(bytes / 2)
       await quarantine.flush(writer)
+      await keepLosses()
       return read
+    },
+    async ownerTold(news) {
+      losses.told(news)
+      await keepLosses()
     },
     health: () => healthOf(database, losses, quarantine, scrub),
     async close() {
@@ -259,6 +255,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       await writer.close()
       await last
       await database.close()
+      await keepLosses()
       await starts.end()
       committed.forget()
     },

@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, readdir, rm, stat, statfs, truncate, unlink, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { chmod, copyFile, mkdir, readdir, rm, stat, statfs, truncate, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { parseAtKey } from '../../src/core/at-key.ts'
 import type { Store } from '../../src/core/storage.ts'
+import { saveSnapshot } from '../../src/store/snapshot-files.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type ManualClock, manualClock } from '../support/clock.ts'
 import { bundled, place } from './settings.ts'
@@ -109,6 +111,35 @@ test('a disk that fills up refuses changes, goes on reading, and takes changes a
   written.set('more@alice', 'at last')
   await expectAll(again, written)
   await again.close()
+})
+
+test('a disk that is too small for the snapshot that is to be restored is said, and it is restored once there is room', async () => {
+  const folder = await disk('24m')
+  if (folder === undefined) return
+  const source = join(await place(), 'source')
+  const snapshots = join(source, '..', 'snapshots')
+  const before = await open(source)
+  for (const key of keys) await write(before, key, textOf(key))
+  for (let number = 0; number < 450; number += 1) {
+    await write(before, `big${number}@alice`, randomBytes(60_000).toString('base64'))
+  }
+  await saveSnapshot(snapshots, before.snapshot(), { keep: 1 })
+  await before.close()
+  const directory = join(folder, 'store')
+  await mkdir(directory)
+  await copyFile(join(source, 'store.json'), join(directory, 'store.json'))
+  const restore = () => openStore({ directory, atSign: '@alice', clock: manualClock(), snapshots })
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    await expect(restore()).rejects.toMatchObject({
+      reason: 'unreadable',
+      message: expect.stringMatching(/its latest snapshot cannot be restored \(.*no space.*\): make room/i),
+    })
+  }
+  await remountLarger(folder)
+  const store = await restore()
+  await expectAll(store, new Map(keys.map((key) => [key, textOf(key)])))
+  expect(store.health().state).toBe('restored')
+  await store.close()
 })
 
 const remountLarger = (folder: string) => run('mount', ['-o', 'remount,size=96m', folder])

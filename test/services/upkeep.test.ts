@@ -1,4 +1,4 @@
-import { unlink } from 'node:fs/promises'
+import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Notification } from '../../src/core/notification.ts'
@@ -57,6 +57,31 @@ test('the owner is told what the start had to do, by a notification that is stor
   expect((await all(store.notifications.since(0))).map(({ id }) => id)).toEqual(seen.map(({ id }) => id))
 })
 
+test('what was lost stands in the report of later starts until the owner was told, and a week longer', async () => {
+  const directory = await filled()
+  await unlink(join(directory, 'level', 'CURRENT'))
+  await (await opened(directory)).close()
+  const second = await opened(directory)
+  expect(second.health()).toMatchObject({
+    state: 'sound',
+    report: { at: start, steps: [expect.any(String), expect.any(String)], untold: 2 },
+  })
+  const seen = upkeep(second, manualClock(start))
+  await expect.poll(() => second.health().report?.untold).toBe(0)
+  await second.close()
+  const third = await opened(directory, { clock: manualClock(start + 6 * 24 * hourMs) })
+  expect(third.health().report?.steps.join()).toContain('repaired')
+  upkeep(third, manualClock(start))
+  await third.scrub(1_000)
+  await third.close()
+  expect(seen).toHaveLength(1)
+  const fourth = await opened(directory, { clock: manualClock(start + 8 * 24 * hourMs) })
+  expect(fourth.health().report).toBeUndefined()
+  expect(await all(fourth.notifications.since(0))).toHaveLength(1)
+  await fourth.close()
+  expect(await readdir(directory)).not.toContain('losses.json')
+})
+
 test('damage that the check finds is told once, and more of it an hour later at the earliest', async () => {
   const directory = await filled()
   await rot(directory, '!records!a@alice')
@@ -91,12 +116,15 @@ test('what the owner reads is bounded, on one line, and says how much more there
   }))
   const scrub = { rounds: 0, bytes: 0 }
   const health = { state: 'repaired', healed: 0, quarantined: 0, scrub } as const
-  const text = lossText({ ...health, report: { at: start, steps: ['it was repaired'], findings, found: 500 } })
+  const text = lossText({
+    ...health,
+    report: { at: start, steps: ['it was repaired'], findings, found: 500, untold: 501 },
+  })
   expect(text.length).toBeLessThan(1_100)
   expect(text).not.toMatch(/\n/)
   const short = lossText({
     ...health,
-    report: { at: start, steps: [], findings: findings.slice(0, 2), found: 7, since: 0 },
+    report: { at: start, steps: [], findings: findings.slice(0, 2), found: 7, untold: 7, since: 0 },
   })
   expect(short).toBe(
     'atedge met damage in its store. Lost or damaged: record key0@alice, record key1@alice, 5 more. ' +

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir, unlink, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Store } from '../../src/core/storage.ts'
@@ -50,6 +51,50 @@ const held = async (store: Store) => [
   ...(await all(store.records.entries())).map(([key]) => key),
   ...(await all(store.notifications.since(-1))).map(({ id }) => id),
 ]
+
+test('copies from before a database was put right count, and are the first to go', async () => {
+  const directory = await temporary()
+  const before = await opened(directory)
+  await before.write((tx) => put(tx, 'expired@alice', 'x'.repeat(100_000), { expiresAt: start - 1 }))
+  await before.close()
+  for (let round = 0; round < 2; round += 1) {
+    await unlink(join(directory, 'level', 'CURRENT'))
+    await (await opened(directory)).close()
+  }
+  const lines: string[] = []
+  const fills = [0.9, 0.86]
+  const room = async () => ({ totalBytes: total, freeBytes: total * (1 - (fills.shift() ?? 0.86)) })
+  const store = await opened(directory, { log: (level, message) => lines.push(`${level} ${message}`) }, { room })
+  const full = await store.size()
+  lines.length = 0
+  await store.disk.check()
+  expect(lines).toEqual([
+    'warn the disk is nearly full; what may be dropped is dropped',
+    'info dropped to make room: copies from before the database was put right',
+    'info the disk has room again',
+  ])
+  expect(await readdir(join(directory, 'aside'))).toEqual([])
+  expect(full - (await store.size())).toBeGreaterThan(100_000)
+  expect(await held(store)).toEqual(['expired@alice'])
+})
+
+test('copies from before a database was put right go after a month', async () => {
+  const directory = await temporary()
+  await (await opened(directory)).close()
+  await unlink(join(directory, 'level', 'CURRENT'))
+  const clock = manualClock(start)
+  const store = await opened(directory, { clock })
+  const copies = () => readdir(join(directory, 'aside'))
+  // As if it had been made while the clock was in 1970, and looked at now.
+  await utimes(join(directory, 'aside', '1'), 0, 0)
+  await store.disk.check()
+  clock.advance(29 * 86_400_000)
+  await store.disk.check()
+  expect(await copies()).toEqual(['1'])
+  clock.advance(2 * 86_400_000)
+  await store.disk.check()
+  expect(await copies()).toEqual([])
+})
 
 test('on a disk with room nothing is dropped', async () => {
   const { store, fill, lines } = await onDisk()
@@ -194,6 +239,7 @@ test('a disk that others keep tight is not rewritten every ten minutes, nor at a
     room: async () => ({ totalBytes: total, freeBytes: 0.07 * total }),
     size: async () => MiB,
     ...{ maxBytes: undefined, clock, log: () => {}, steps: [] },
+    spare: { what: 'nothing', run: async () => 0 },
     async compact() {
       rounds += 1
     },
