@@ -145,6 +145,8 @@ export interface WriteOptions {
   readonly sync?: boolean
   /** What `sync` means; that of the store unless told. Secrets and enrollments are always on flash first. */
   readonly durability?: Durability
+  /** True for a change that stores nothing: it only takes its place among the others, whatever becomes of them. */
+  readonly inMemory?: boolean
 }
 
 /** The whole store of one atSign. */

@@ -158,7 +158,7 @@ interface Gatekeeping {
 /** The same ports, whose changes are acknowledged as the session may ask for. */
 const durable = (ports: Ports, durability: Durability): Ports => ({
   ...ports,
-  write: (change) => ports.write(change, { durability }),
+  write: (change, how) => ports.write(change, { ...how, durability }),
 })
 
 /** The same ports, with word of when a change was staged. */

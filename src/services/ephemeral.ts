@@ -123,10 +123,13 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
       for (const { notification } of live()) if (notification.id === id) found = meant(notification, found)
       return found
     },
+    checkSize(notification) {
+      const longest = Math.floor(maxChars / largestPart)
+      if (charsOf(notification) <= longest) return
+      throw new AtError('AT0022', `an ephemeral notification takes at most ${longest} characters`)
+    },
     put(notification) {
       const chars = charsOf(notification)
-      const longest = Math.floor(maxChars / largestPart)
-      if (chars > longest) throw new AtError('AT0022', `an ephemeral notification takes at most ${longest} characters`)
       const ref = notificationRef(notification)
       const known = find(ref)
       if (known !== undefined && isWaiting(known)) return

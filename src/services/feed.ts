@@ -76,7 +76,7 @@ export function createFeed(options: {
   const { self, clock, notifications, log } = options
   const monitors = new Set<Monitor>()
   let cancelStats: (() => void) | undefined
-  /** Everything stored up to this time was announced: times grow in the order of commits. */
+  /** Everything up to this time was announced: times grow in the order of commits, which what lives in memory keeps too. */
   let announcedUntil = clock.now() - 1
   let pendingStats: { commitId: number; operation: 'update' | 'delete' } | undefined
 
@@ -159,8 +159,7 @@ export function createFeed(options: {
 
   return {
     received(notification) {
-      // What lives in memory overtakes what is on its way to flash.
-      if (notification.ephemeral !== true) announcedUntil = Math.max(announcedUntil, notification.at)
+      announcedUntil = Math.max(announcedUntil, notification.at)
       for (const monitor of monitors) {
         if (monitor.held === undefined) void deliver(monitor, notification)
         else hold(monitor, monitor.held, notification)

@@ -219,10 +219,10 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       await database.ready()
       return committed.get(tables.secrets, name)
     },
-    write: (change, { sync = true, durability = options.durability ?? 'group' } = {}) =>
+    write: (change, { sync = true, durability = options.durability ?? 'group', inMemory = false } = {}) =>
       writer.write(
         (draft) => change(createTransaction({ draft, committed, outboxPerPeer, assertRoom: disk.assertRoom })),
-        sync ? durability : 'none',
+        inMemory ? 'memory' : sync ? durability : 'none',
       ),
     disk: {
       use: disk.use,

@@ -32,8 +32,9 @@ export interface Draft {
 /**
  * When a change is acknowledged: `group` once it is on flash; `interval` once it is in LevelDB's log, where it outlives this
  * process and reaches flash an interval later at most; `none` likewise, and it reaches flash with whatever is synced next.
+ * `memory` is for a change that stages nothing and only takes its place among the others, whatever becomes of them.
  */
-export type Sync = 'group' | 'interval' | 'none'
+export type Sync = 'group' | 'interval' | 'none' | 'memory'
 
 /** The one way into the database. */
 export interface Writer {
@@ -57,6 +58,8 @@ export interface WriterParts {
 }
 
 interface Waiter {
+  /** A write that fails is nothing to it. */
+  readonly inMemory: boolean
   readonly tasks: readonly (() => void)[]
   readonly resolve: () => void
   readonly reject: (error: AtError) => void
@@ -71,6 +74,7 @@ interface Group {
 }
 
 interface Job {
+  readonly sync: Sync
   readonly stage: () => Promise<void>
   readonly reject: (error: unknown) => void
 }
@@ -163,9 +167,9 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     filling = newGroup()
     const began = performance.now()
     const cause = await attempt(group)
-    gather.wrote(group.waiters.length, performance.now() - began)
+    if (group.cells.size > 0) gather.wrote(group.waiters.length, performance.now() - began)
     inFlight = undefined
-    if (cause === undefined) finish(group)
+    if (cause === undefined) finish(group.waiters)
     else rollBack(group, cause.error)
     if (filling.waiters.length > 0) schedule()
   }
@@ -185,11 +189,11 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     }
   }
 
-  function finish(group: Group): void {
-    for (const { tasks } of group.waiters) {
+  function finish(waiters: readonly Waiter[]): void {
+    for (const { tasks } of waiters) {
       for (const task of tasks) run(task)
     }
-    for (const { resolve } of group.waiters) resolve()
+    for (const { resolve } of waiters) resolve()
   }
 
   function run(task: () => void): void {
@@ -205,8 +209,10 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     failed = new AtError('AT0002', `the store could not take the change: ${reasonOf(cause)}`, { cause })
     const waiters = [...group.waiters, ...filling.waiters]
     filling = newGroup()
-    for (const { reject } of waiters) reject(failed)
-    log('error', failed.message, { changes: waiters.length })
+    finish(waiters.filter(({ inMemory }) => inMemory))
+    const losers = waiters.filter(({ inMemory }) => !inMemory)
+    for (const { reject } of losers) reject(failed)
+    log('error', failed.message, { changes: losers.length })
   }
 
   async function heal(): Promise<void> {
@@ -227,7 +233,7 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
       for (const job of round) {
         try {
           // No pause in between: the batch in flight may fail at any other time.
-          if (failed !== undefined) await heal()
+          if (failed !== undefined && job.sync !== 'memory') await heal()
           await job.stage()
         } catch (error) {
           job.reject(error)
@@ -248,17 +254,18 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     const result = await change(draft).finally(() => {
       state.ended = true
     })
-    if (failures !== before) throw failed ?? closed()
+    if (failures !== before && sync !== 'memory') throw failed ?? closed()
+    if (sync === 'memory' && cells.size > 0) throw new AtError('AT0010', 'a change in memory may not store anything')
     for (const [full, cell] of cells) filling.cells.set(full, cell)
     if (cells.size > 0 && (sync === 'group' || state.sync)) filling.sync = true
     if (cells.size > 0 && sync === 'interval') filling.relaxed = true
-    filling.waiters.push({ tasks, resolve: () => resolve(result), reject })
+    filling.waiters.push({ inMemory: sync === 'memory', tasks, resolve: () => resolve(result), reject })
     schedule()
   }
 
   function enqueue<T>(change: (draft: Draft) => Promise<T>, sync: Sync): Promise<T> {
     return new Promise((resolve, reject) => {
-      jobs.push({ stage: () => stage(change, sync, resolve, reject), reject })
+      jobs.push({ sync, stage: () => stage(change, sync, resolve, reject), reject })
       void work()
     })
   }

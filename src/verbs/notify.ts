@@ -20,13 +20,14 @@ import {
   token,
 } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
-import { blockListKey, isBlocked, parseBlockList } from './block-list.ts'
+import { blockListKey, parseBlockList } from './block-list.ts'
 import { priorities, standing } from './changes.ts'
 import {
   accessToNotify,
   type Body,
   checkMessage,
   expiryTime,
+  inMemory,
   makeNotification,
   readBody,
   sendMessage,
@@ -138,16 +139,29 @@ function judge(
 const received = (p: Params, peer: AtSign, ports: Ports): Notification =>
   makeNotification(p, p.subject, { from: peer, to: ports.self, type: 'received' }, ports)
 
-/** Neither server stores it; the same one counts once (page 07, E49). */
-async function receiveInMemory(p: Params, peer: AtSign, ports: Ports): Promise<void> {
-  judge(p.subject, p.messageType ?? 'key', peer, await isBlocked(ports.records, ports.self, peer), ports)
+/** What a peer sends, once it was judged; undefined for what has expired or is there. @throws AtError AT0009, AT0013 */
+async function judged(tx: Transaction, p: Params, peer: AtSign, ports: Ports): Promise<Notification | undefined> {
+  const blocked = parseBlockList((await tx.record(blockListKey(ports.self).text))?.value).includes(peer)
+  judge(p.subject, p.messageType ?? 'key', peer, blocked, ports)
   const notification = received(p, peer, ports)
-  if (notification.expiresAt <= ports.clock.now()) return
-  // No pause between the second look and the place it takes: two connections may bring the same one.
-  if ((await ports.notifications.has(notification)) || ports.ephemeral.has(notification)) return
-  ports.ephemeral.put(notification)
-  ports.feed.received(notification)
+  if (notification.expiresAt <= ports.clock.now()) return undefined
+  const isThere = ports.ephemeral.has(notification) || (await tx.hasNotification(notification))
+  return isThere ? undefined : notification
 }
+
+/** Neither server stores it; the same one counts once (page 07, E49). Its place is among the stored ones, as in `sendInMemory`. */
+const receiveInMemory = (p: Params, peer: AtSign, ports: Ports): Promise<void> =>
+  ports.write(async (tx) => {
+    const notification = await judged(tx, p, peer, ports)
+    if (notification === undefined) return
+    ports.ephemeral.checkSize(notification)
+    tx.onCommit(() => {
+      // Two connections may have brought the same one.
+      if (ports.ephemeral.has(notification)) return
+      ports.ephemeral.put(notification)
+      ports.feed.received(notification)
+    })
+  }, inMemory)
 
 const onFlash = { durability: 'group' } as const
 
@@ -157,11 +171,8 @@ const onFlash = { durability: 'group' } as const
  */
 const receiveStored = (p: Params, peer: AtSign, ports: Ports): Promise<void> =>
   ports.write(async (tx) => {
-    const blocked = parseBlockList((await tx.record(blockListKey(ports.self).text))?.value).includes(peer)
-    judge(p.subject, p.messageType ?? 'key', peer, blocked, ports)
-    const notification = received(p, peer, ports)
-    if (notification.expiresAt <= ports.clock.now()) return
-    if (ports.ephemeral.has(notification) || (await tx.hasNotification(notification))) return
+    const notification = await judged(tx, p, peer, ports)
+    if (notification === undefined) return
     await checkRoom(tx, 'notifications', peer, ports)
     await tx.putNotification(notification)
     const commitId = notification.messageType === 'text' ? -1 : await keepCopy(tx, notification, ports)

@@ -8,6 +8,7 @@ import { limits } from '../core/limits.ts'
 import type { Metadata, MetadataChange } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
 import { lineBreak } from '../core/one-line.ts'
+import type { StoredRecord } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
 import type { Part, ValueType } from '../wire/grammar.ts'
 import { blockListKey, parseBlockList } from './block-list.ts'
@@ -214,15 +215,38 @@ const announce = ({ feed, outgoing, self }: Ports, notification: Notification): 
 
 const isLive = ({ expiresAt }: Notification, ports: Ports): boolean => expiresAt > ports.clock.now()
 
-/** Notifications that no store ever sees. */
+/** Of a change that only takes its place among the others. */
+export const inMemory = { inMemory: true } as const
+
+/**
+ * Notifications that no store ever sees. One to oneself takes its place among the stored ones all the same: a monitor
+ * resumes from the time of the latest that it was shown, so none of an earlier time may come later.
+ */
 async function sendInMemory(message: Message, body: Body, to: readonly AtSign[], ports: Ports): Promise<string[]> {
-  const list = await ports.records.get(blockListKey(ports.self).text)
-  const blocked = parseBlockList(list?.value)
-  const notifications = to.map((one) => addressed(message, body, one, blocked.includes(one), ports))
-  const live = notifications.filter((one) => isLive(one, ports))
-  for (const notification of live) ports.ephemeral.put(notification)
-  for (const notification of live) announce(ports, notification)
-  return notifications.map(({ id }) => id)
+  const { records, ephemeral, self } = ports
+  const make = (list: StoredRecord | undefined): Notification[] => {
+    const blocked = parseBlockList(list?.value)
+    const made = to.map((one) => addressed(message, body, one, blocked.includes(one), ports))
+    for (const notification of made) ephemeral.checkSize(notification)
+    return made
+  }
+  const hold = (made: readonly Notification[]): void => {
+    const live = made.filter((one) => isLive(one, ports))
+    for (const notification of live) ephemeral.put(notification)
+    for (const notification of live) announce(ports, notification)
+  }
+  const list = blockListKey(self).text
+  let made: Notification[] = []
+  if (to.includes(self)) {
+    await ports.write(async (tx) => {
+      made = make(await tx.record(list))
+      tx.onCommit(() => hold(made))
+    }, inMemory)
+  } else {
+    made = make(await records.get(list))
+    hold(made)
+  }
+  return made.map(({ id }) => id)
 }
 
 /** Everything is judged within the change, so that commands under way at one time keep their order. */

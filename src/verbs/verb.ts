@@ -77,7 +77,9 @@ export interface Outgoing {
 export interface Ephemeral {
   /** Whether the same one is held: same direction, other side, id and content. */
   has(notification: Notification): boolean
-  /** Holds one; when there is no room, older ones give way. @throws AtError AT0022 for one that is too long */
+  /** @throws AtError AT0022 for one that is too long to be held */
+  checkSize(notification: Notification): void
+  /** Holds one whose size was checked; when there is no room, older ones give way. */
   put(notification: Notification): void
   remove(notification: Notification): void
 }
@@ -116,7 +118,7 @@ export interface Ports {
   readonly notifications: Notifications
   readonly enrollments: Enrollments
   /** @throws AtError AT0002 when the store could not take the change; nothing of it is then stored */
-  write<T>(change: (tx: Transaction) => Promise<T>, options?: Pick<WriteOptions, 'durability'>): Promise<T>
+  write<T>(change: (tx: Transaction) => Promise<T>, options?: Pick<WriteOptions, 'durability' | 'inMemory'>): Promise<T>
   /** Reads a server-internal secret. */
   secret(name: string): Promise<string | undefined>
   readonly remote: Remote

@@ -106,7 +106,7 @@ describe('room', () => {
 
   test('is not given to one that would take most of it', () => {
     const { ephemeral } = world()
-    expect(() => ephemeral.put(lively('huge', { value: 'x'.repeat(limits.ephemeralChars) }))).toThrow(
+    expect(() => ephemeral.checkSize(lively('huge', { value: 'x'.repeat(limits.ephemeralChars) }))).toThrow(
       /at most 524288 characters/,
     )
     expect(ephemeral.since(0)).toEqual([])

@@ -300,7 +300,6 @@ describe('statistics', () => {
     clock.advance(10)
     const late = notification('late', clock.now())
     clock.advance(40)
-    feed.received(notification('overtaking', clock.now(), { ephemeral: true }))
     await updated
     await turn()
     const times = lines.map(

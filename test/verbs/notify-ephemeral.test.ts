@@ -74,6 +74,82 @@ describe('while it lives it is seen', () => {
   })
 })
 
+describe('beside one that is on its way to flash', () => {
+  /** An atServer whose flash can be held up. */
+  async function slowDevice() {
+    let flash = Promise.resolve()
+    let onWrite = (): void => {}
+    const device = await startServer({
+      seams: {
+        async aroundBatch(write) {
+          onWrite()
+          await flash
+          await write()
+        },
+      },
+    })
+    connectServers(device, bob)
+    const monitor = await asOwner(device)
+    monitor.write('monitor:strict ^@alice:race\n')
+    /** Has writes wait; `reached` resolves with the first of them. */
+    const holdUp = () => {
+      const reached = new Promise<void>((resolve) => {
+        onWrite = resolve
+      })
+      let end = (_failure?: Error): void => {}
+      flash = new Promise<void>((resolve, reject) => {
+        end = (failure) => {
+          flash = Promise.resolve()
+          if (failure === undefined) resolve()
+          else reject(failure)
+        }
+      })
+      return { reached, end: (failure?: Error) => end(failure) }
+    }
+    return { device, monitor, holdUp }
+  }
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate)
+  }
+
+  test.each(['@bob', '@alice'])('of %s comes behind it, so that a monitor that resumes misses nothing', async (who) => {
+    const { device, monitor, holdUp } = await slowDevice()
+    const sender = who === '@bob' ? await asPeer(device, bob) : await asOwner(device)
+    const { reached, end } = holdUp()
+    sender.write(`notify:id:stored:@alice:race.sensors${who}:1\n`)
+    await reached
+    device.clock.advance(5)
+    sender.write(`notify:id:quick:eph:@alice:race.sensors${who}:2\n`)
+    await turns()
+    device.clock.advance(5)
+    sender.write(`notify:id:later:@alice:race.sensors${who}:3\n`)
+    await turns()
+    end()
+    const seen = [await shown(monitor), await shown(monitor), await shown(monitor)]
+    expect(seen.map(({ id }) => id)).toEqual(['stored', 'quick', 'later'])
+    const times = seen.map(({ epochMillis }) => Number(epochMillis))
+    expect(times.map((time) => time - (times[0] ?? 0))).toEqual([0, 5, 10])
+  })
+
+  test('is shown although that one fails', async () => {
+    const { device, monitor, holdUp } = await slowDevice()
+    const [one, other] = [await asOwner(device), await asOwner(device)]
+    const { reached, end } = holdUp()
+    one.write('notify:id:lost:@alice:race.sensors@alice:1\n')
+    await reached
+    other.write('notify:id:kept:eph:@alice:race.sensors@alice:2\n')
+    await turns()
+    end(new Error('the card is gone'))
+    expect((await shown(monitor))['id']).toBe('kept')
+    expect(await other.reply()).toBe('data:kept\n@alice@')
+    expect(await one.reply()).toMatch(/^error:AT0002-/)
+    expect(await other.ask('notify:id:after:eph:@alice:race.sensors@alice:3')).toBe('data:after\n@alice@')
+    expect((await shown(monitor))['id']).toBe('after')
+    // The failure is in the log.
+    expect(device.faults.splice(0)).toEqual([expect.stringContaining('the card is gone')])
+  })
+})
+
 describe('from a peer', () => {
   let peer: Client
   let monitor: Client
