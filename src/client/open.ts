@@ -1,5 +1,6 @@
 import type { AtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
+import { parseUtc } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { decodeBase2e15 } from '../crypto/base2e15.ts'
 import { decryptText } from '../crypto/cipher.ts'
@@ -91,7 +92,11 @@ export function createOpener(keys: AtKeys, pairKeys: PairKeys): Opener {
     const { owner = self, sharedWith, entity } = key
     if (owner !== self) yield* pairKeys.incoming(owner, textOf(metadata, 'sharedKeyEnc'))
     else if (sharedWith === undefined || sharedWith === self || entity.startsWith('_')) yield keys.selfEncryptionKey
-    else yield* pairKeys.own(sharedWith)
+    else {
+      const updatedAt = textOf(metadata, 'updatedAt')
+      const at = updatedAt === undefined ? undefined : parseUtc(updatedAt)
+      yield* pairKeys.own(sharedWith, { pubKeyCS: textOf(metadata, 'pubKeyCS'), at })
+    }
   }
 
   /** C and Rust set no flag, so servers show their ciphertext as not encrypted; Dart therefore tries, and so do we. */

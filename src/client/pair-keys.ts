@@ -20,11 +20,27 @@ export type Unreachable = 'refuse' | 'defer'
 export interface PairKeys {
   /** The key for a recipient, made and stored if there is none yet. @throws AtError, also for a recipient out of reach unless those are deferred */
   outgoing(recipient: AtSign): Promise<OutgoingKey>
-  /** Keys under which own records for a recipient may have been written; each is fetched only when it is asked for. */
-  own(recipient: AtSign): AsyncIterable<string>
+  /**
+   * Keys under which an own record for a recipient may have been written, the likeliest first; each is fetched only when it
+   * is asked for. Those that the atServer set aside when the recipient had a new encryption key (page 03, section 12) come
+   * first for a record that names the recipient's former one.
+   */
+  own(recipient: AtSign, written?: Written): AsyncIterable<string>
   /** Keys that may open what `sender` wrote, the likeliest first; each is fetched only when it is asked for. */
   incoming(sender: AtSign, sharedKeyEnc: string | undefined): AsyncIterable<string>
 }
+
+/** What the metadata of an own record say of the key that it was written with. */
+export interface Written {
+  /** Fingerprint of the recipient's public key at that time. */
+  readonly pubKeyCS?: string | undefined
+  /** Milliseconds since the epoch. */
+  readonly at?: number | undefined
+}
+
+const retiredName = (recipient: AtSign): string => `retired ${recipient}`
+const publicName = (recipient: AtSign): string => `public ${recipient}`
+const isLost = (error: unknown): boolean => !(error instanceof AtError) || error.code === 'AT0004'
 
 const ownName = (recipient: AtSign): string => `own ${recipient}`
 
@@ -152,7 +168,42 @@ export function createPairKeys(
     yield current
   }
 
-  async function* own(recipient: AtSign): AsyncGenerator<string> {
+  /** When the keys of a recipient were set aside, in order; none where this client may not list them. */
+  const retiredTimes = async (recipient: AtSign): Promise<number[]> => {
+    const prefix = `shared_key.${bareName(recipient)}.until.`
+    const pattern = `^${prefix.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}`
+    try {
+      const text = await fetched.get(retiredName(recipient), async () => replyData(await request(`scan ${pattern}`)))
+      const listed: unknown = JSON.parse(text)
+      const times = (Array.isArray(listed) ? listed : []).flatMap((key) => {
+        const time = typeof key === 'string' && key.startsWith(prefix) ? key.slice(prefix.length, -self.length) : ''
+        return /^\d{1,15}$/.test(time) ? [Number(time)] : []
+      })
+      return times.sort((one, other) => one - other)
+    } catch (error) {
+      if (error instanceof AtError && error.code === 'AT0004') throw error
+      return []
+    }
+  }
+
+  /** Keys that were set aside at these times. */
+  async function* retired(recipient: AtSign, times: readonly number[]): AsyncGenerator<string> {
+    for (const time of times) {
+      const key = await open(`llookup:shared_key.${bareName(recipient)}.until.${time}${self}`)
+      if (key !== undefined) yield key
+    }
+  }
+
+  const namesFormerKey = async (recipient: AtSign, pubKeyCS: string): Promise<boolean> => {
+    try {
+      return keyFingerprint(await fetched.get(publicName(recipient), () => publicKeyOf(recipient))) !== pubKeyCS
+    } catch (error) {
+      if (isLost(error)) throw error
+      return false
+    }
+  }
+
+  async function* current(recipient: AtSign): AsyncGenerator<string> {
     const fetchOwn = async (): Promise<string> => {
       const key = await readOwn(recipient)
       if (key === undefined) throw new AtError('AT0015', `${self} has no key for ${recipient}`)
@@ -162,8 +213,31 @@ export function createPairKeys(
     yield known
     // Another client of this atSign may have replaced it.
     fetched.forget(ownName(recipient))
-    const current = await fetched.get(ownName(recipient), fetchOwn)
-    if (current !== known) yield current
+    const next = await fetched.get(ownName(recipient), fetchOwn)
+    if (next !== known) yield next
+  }
+
+  async function* own(recipient: AtSign, { pubKeyCS, at = 0 }: Written = {}): AsyncGenerator<string> {
+    const isFormer = pubKeyCS !== undefined && (await namesFormerKey(recipient, pubKeyCS))
+    // The first key that was set aside after the record was written is the one of its time.
+    if (isFormer)
+      yield* retired(
+        recipient,
+        (await retiredTimes(recipient)).filter((time) => time >= at),
+      )
+    let missing: unknown
+    try {
+      yield* current(recipient)
+    } catch (error) {
+      if (isLost(error)) throw error
+      // After a key was set aside there is none until something is written again.
+      missing = error
+    }
+    const times = await retiredTimes(recipient)
+    yield* retired(recipient, isFormer ? times.filter((time) => time < at) : times)
+    // None of them was it: another may have been set aside since.
+    fetched.forget(retiredName(recipient))
+    if (missing !== undefined) throw missing
   }
 
   return {
