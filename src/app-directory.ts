@@ -97,6 +97,7 @@ async function redisStore({ config, clock, log, own = [] }: LocalDirectoryOption
   const { passwordFile, sentinelPasswordFile, ca } = redis
   const settings: RedisSettings = {
     ...{ primary: redis.primary, database: redis.database, username: redis.username },
+    sentinelUsername: redis.sentinelUsername,
     servers: redis.servers.map((text) => parseServer(text, 6_379)),
     sentinels: redis.sentinels.map((text) => parseServer(text, 26_379)),
     password: passwordFile === undefined ? undefined : () => secretOf(passwordFile),

@@ -32,6 +32,7 @@ export const defaults = (hostname: string) => ({
       database: 0,
       username: undefined,
       passwordFile: undefined,
+      sentinelUsername: undefined,
       sentinelPasswordFile: undefined,
       tls: false,
       ca: undefined,
@@ -154,6 +155,7 @@ export const settings = is.section({
       database: is.count('a database', 0, 65_535),
       username: optional(is.text('a user name')),
       passwordFile: optional(file),
+      sentinelUsername: optional(is.text('a user name')),
       sentinelPasswordFile: optional(file),
       tls: is.flag,
       ca: optional(file),
@@ -244,9 +246,13 @@ function impossibleDirectory({ enabled, host, port, redis }: Settings['directory
   if (redis.servers.length > 0 && redis.sentinels.length > 0) {
     findings.push(refusal('directory.redis.servers', 'expected servers or sentinels, not both'))
   }
-  if (redis.username !== undefined && redis.passwordFile === undefined) {
-    const message = 'is missing; expected the file with the password of directory.redis.username'
-    findings.push(refusal('directory.redis.passwordFile', message))
+  for (const [user, file] of [
+    ['username', 'passwordFile'],
+    ['sentinelUsername', 'sentinelPasswordFile'],
+  ] as const) {
+    if (redis[user] === undefined || redis[file] !== undefined) continue
+    const message = `is missing; expected the file with the password of directory.redis.${user}`
+    findings.push(refusal(`directory.redis.${file}`, message))
   }
   return findings
 }

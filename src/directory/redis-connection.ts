@@ -17,6 +17,8 @@ export interface RedisSettings {
   readonly username?: string | undefined
   /** Read before each connection, so that a password may change. */
   readonly password?: (() => Promise<string>) | undefined
+  /** As `username`, for the Sentinels. */
+  readonly sentinelUsername?: string | undefined
   /** As `password`, for the Sentinels, which have accounts of their own; none is shown to them without it. */
   readonly sentinelPassword?: (() => Promise<string>) | undefined
   /** Opens a connection, over TLS or not. */

@@ -1,7 +1,7 @@
 import type { Log } from '../core/log.ts'
 import { endpointText } from './endpoint.ts'
 import type { RedisConnection, RedisSettings } from './redis-connection.ts'
-import { findServer, isPrimary, listenToKeys, neededEvents, type RedisServer } from './redis-servers.ts'
+import { findServer, isPrimary, listenToKeys, neededEvents, type RedisServer, tellsOfKeys } from './redis-servers.ts'
 
 /** A connection to Redis as long as it lasts. */
 export interface RedisSession extends RedisServer {
@@ -118,6 +118,9 @@ export function createRedisLink(options: RedisLinkOptions): RedisLink {
       const writable = await isPrimary(session.connection)
       if (writable !== session.isPrimary) lose(session, writable ? 'it is the primary now' : 'it is a replica now')
       else if (!writable) await seekPrimary(session)
+      else if (session.subscriber !== undefined && !(await tellsOfKeys(session.connection))) {
+        lose(session, 'it does not tell of changes any more')
+      }
     } catch (error) {
       lose(session, error instanceof Error ? error.message : String(error))
     }

@@ -18,11 +18,11 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 
 /** @returns where the Sentinels say that the primary is. @throws Error when none of them knows */
 async function askSentinels(settings: RedisSettings): Promise<Address> {
-  const { dial, clock, sentinelPassword: password } = settings
+  const { dial, clock, sentinelUsername: username, sentinelPassword: password } = settings
   const failures: string[] = []
   for (const sentinel of settings.sentinels) {
     try {
-      const connection = await openRedis(sentinel, { dial, clock, password })
+      const connection = await openRedis(sentinel, { dial, clock, username, password })
       const asked = connection.run('SENTINEL', 'get-master-addr-by-name', settings.primary)
       const found = await asked.finally(connection.close)
       if (Array.isArray(found)) return { host: String(found[0]), port: Number(found[1]) }
@@ -67,12 +67,25 @@ export async function findServer(settings: RedisSettings): Promise<RedisServer> 
   return replica
 }
 
+async function eventFlags(connection: RedisConnection): Promise<string> {
+  const answer = await connection.run('CONFIG', 'GET', 'notify-keyspace-events')
+  return Array.isArray(answer) ? String(answer[1] ?? '') : ''
+}
+
+const suffice = (flags: string): boolean => {
+  const present = flags.replace('A', allEvents)
+  return [...neededEvents].every((flag) => present.includes(flag))
+}
+
+/** Whether Redis still tells about changes of keys: others may have set it otherwise. */
+export async function tellsOfKeys(connection: RedisConnection): Promise<boolean> {
+  return suffice(await eventFlags(connection))
+}
+
 /** Has Redis tell about changes of keys, in addition to what it tells already. @throws Error where that is not allowed */
 async function askForEvents(connection: RedisConnection): Promise<void> {
-  const answer = await connection.run('CONFIG', 'GET', 'notify-keyspace-events')
-  const flags = Array.isArray(answer) ? String(answer[1] ?? '') : ''
-  const present = flags.replace('A', allEvents)
-  if ([...neededEvents].every((flag) => present.includes(flag))) return
+  const flags = await eventFlags(connection)
+  if (suffice(flags)) return
   await connection.run('CONFIG', 'SET', 'notify-keyspace-events', [...new Set(`${flags}${neededEvents}`)].join(''))
 }
 

@@ -6,6 +6,7 @@ import type { RespValue } from '../wire/resp.ts'
 import { endpointText } from './endpoint.ts'
 import type { Entry, EntryStore } from './entries.ts'
 import type { RedisSettings } from './redis-connection.ts'
+import { createHosts, hostOf } from './redis-hosts.ts'
 import { createRedisLink, type RedisSession } from './redis-link.ts'
 import { parseAddress } from './table.ts'
 
@@ -200,6 +201,24 @@ export function createRedisStore(options: {
     })
   }
 
+  const list = async (): Promise<Entry[]> => {
+    const session = link.session()
+    if (session === undefined) throw away()
+    const entries = new Map<AtSign, string>()
+    let cursor = '0'
+    do {
+      const page = await session.connection.run('SCAN', cursor, 'COUNT', pageKeys)
+      const [next, keys] = Array.isArray(page) ? page : []
+      for (const { atSign, address } of await readAll(session, Array.isArray(keys) ? keys : [])) {
+        entries.set(atSign, address)
+      }
+      cursor = typeof next === 'string' ? next : '0'
+    } while (cursor !== '0' && entries.size < limits.directoryEntries)
+    return [...entries].slice(0, limits.directoryEntries).map(([atSign, address]) => ({ atSign, address }))
+  }
+
+  const hosts = createHosts({ clock, list })
+
   return {
     ready: link.tried,
     get(atSign) {
@@ -208,12 +227,18 @@ export function createRedisStore(options: {
       const entry = known.get(atSign)
       return entry !== undefined && isFresh(entry, session) ? entry.address : ask(session, atSign)
     },
-    replace: (atSign, address, before) =>
-      change(atSign, async ({ connection }) => {
+    async replace(atSign, address, before) {
+      primary()
+      const isOfSameHost = before !== undefined && hostOf(before) === hostOf(address)
+      if (!isOfSameHost) await hosts.admit(address)
+      const isSet = await change(atSign, async ({ connection }) => {
         const key = bareName(atSign)
         if (before === undefined) return (await connection.run('SET', key, address, 'NX')) === 'OK'
         return (await connection.run('EVAL', replaceScript, 1, key, before, address)) === 1
-      }),
+      })
+      if (isSet && !isOfSameHost) hosts.added(address)
+      return isSet
+    },
     remove: (atSign, before) =>
       change(atSign, async ({ connection }) => {
         const key = bareName(atSign)
@@ -223,21 +248,7 @@ export function createRedisStore(options: {
         known.delete(atSign)
         return removed === 1
       }),
-    async list() {
-      const session = link.session()
-      if (session === undefined) throw away()
-      const entries = new Map<AtSign, string>()
-      let cursor = '0'
-      do {
-        const page = await session.connection.run('SCAN', cursor, 'COUNT', pageKeys)
-        const [next, keys] = Array.isArray(page) ? page : []
-        for (const { atSign, address } of await readAll(session, Array.isArray(keys) ? keys : [])) {
-          entries.set(atSign, address)
-        }
-        cursor = typeof next === 'string' ? next : '0'
-      } while (cursor !== '0' && entries.size < limits.directoryEntries)
-      return [...entries].slice(0, limits.directoryEntries).map(([atSign, address]) => ({ atSign, address }))
-    },
+    list,
     status() {
       const session = link.session()
       return {

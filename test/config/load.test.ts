@@ -156,6 +156,7 @@ describe('a refusal names file, line, key path and what is expected', () => {
       '2: directory.redis.servers: expected servers or sentinels, not both',
     ],
     [`${name}\ndirectory: { redis: { username: a } }`, '2: directory.redis.passwordFile: is missing'],
+    [`${name}\ndirectory: { redis: { sentinelUsername: a } }`, '2: directory.redis.sentinelPasswordFile: is missing'],
     [`${name}\ndirectory:\n  entries:\n    alice: h:1`, '4: directory.entries.alice: expected an atSign in quotes'],
     [`${name}\nhealth: { topic: a/+ }`, '2: health.topic: expected an MQTT topic without wildcards, not "a/+"'],
     [

@@ -122,6 +122,56 @@ describe('entries in Redis', () => {
     expect(store.status()).toMatchObject({ redis: { notifications: false } })
   })
 
+  it('that went and came back are found within five seconds by all where Redis does not tell, which is said once', async () => {
+    const redis = await redisServer(['--user', 'edge', 'on', '>secret', '~*', '&*', '+@all', '-config'])
+    const account = { username: 'edge', password: async () => 'secret' }
+    const [oneClock, twoClock] = [manualClock(), manualClock()]
+    const one = await storeOn({ servers: [redis], ...account }, { clock: oneClock })
+    const two = await storeOn({ servers: [redis], ...account }, { clock: twoClock })
+    /** Lets five seconds pass at the second one, while Redis answers. */
+    const fiveSeconds = async (): Promise<void> => {
+      for (const name of ['@n1', '@n2', '@n3'] as const) {
+        twoClock.advance(1_700)
+        await two.get(name)
+      }
+    }
+    await one.store.replace('@alice', 'a:1', undefined)
+    expect(await two.get('@alice')).toBe('a:1')
+    await one.store.remove('@alice')
+    expect(await two.get('@alice')).toBe('a:1')
+    await fiveSeconds()
+    expect(await two.get('@alice')).toBe('none')
+    await one.store.replace('@alice', 'b:2', undefined)
+    expect(await two.get('@alice')).toBe('none')
+    await fiveSeconds()
+    expect(await two.get('@alice')).toBe('b:2')
+    expect(two.logs.filter((line) => line.includes('it does not tell of changes'))).toHaveLength(1)
+  })
+
+  it('are told of again when somebody has switched the events off', async () => {
+    const redis = await redisServer()
+    const { store, logs, get } = await storeOn({ servers: [redis] })
+    await store.replace('@alice', 'a:1', undefined)
+    expect(await get('@alice')).toBe('a:1')
+    await redis.run('config', 'set', 'notify-keyspace-events', '')
+    await redis.run('set', 'alice', 'b:2')
+    await until(async () => (await get('@alice')) === 'b:2')
+    expect(logs.join()).toContain('it does not tell of changes any more')
+    expect(store.status()).toMatchObject({ redis: { notifications: true } })
+  })
+
+  it('of one host are at most a hundred, and those of others are not concerned', async () => {
+    const redis = await redisServer()
+    await redis.run('eval', "for i=1,99 do redis.call('set', 'n'..i, 'Greedy.lan:'..i) end", 0)
+    const { store } = await storeOn({ servers: [redis] })
+    expect(await store.replace('@last', 'greedy.lan:1', undefined)).toBe(true)
+    const tooMany = { code: 'AT0022', message: 'greedy.lan has 100 entries already, and may have no more' }
+    await expect(store.replace('@more', 'greedy.lan:1', undefined)).rejects.toMatchObject(tooMany)
+    expect(await store.replace('@last', 'greedy.lan:2', 'greedy.lan:1')).toBe(true)
+    expect(await store.replace('@other', 'other.lan:1', undefined)).toBe(true)
+    await expect(store.replace('@other', 'greedy.lan:1', 'other.lan:1')).rejects.toMatchObject(tooMany)
+  })
+
   it('keep the flags that Redis had', async () => {
     const redis = await redisServer(['--notify-keyspace-events', 'El'])
     await storeOn({ servers: [redis] })
@@ -207,13 +257,20 @@ describe('a replicated Redis', () => {
   })
 
   it.each([
-    ['have no password', [], undefined],
-    ['have a password of their own', ['requirepass other'], 'other'],
-  ])('with a password is found by Sentinels that %s', async (_what, lines, sentinelPassword) => {
+    ['have no password', [], undefined, undefined],
+    ['have a password of their own', ['requirepass other'], 'other', undefined],
+    [
+      'have users of their own',
+      ['user default off', 'user watcher on >other allchannels +sentinel|get-master-addr-by-name'],
+      'other',
+      'watcher',
+    ],
+  ])('with a password is found by Sentinels that %s', async (_what, lines, sentinelPassword, sentinelUsername) => {
     const primary = await redisServer(['--requirepass', 'secret'])
     const watcher = await sentinel(primary, ['sentinel auth-pass edge secret', ...lines])
     const { store, logs } = await storeOn({
       ...{ servers: [], sentinels: [watcher], password: async () => 'secret' },
+      sentinelUsername,
       sentinelPassword: sentinelPassword === undefined ? undefined : async () => sentinelPassword,
     })
     expect(logs.join()).not.toContain('does not answer')
