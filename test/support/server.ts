@@ -233,3 +233,11 @@ export async function asPeer(target: TestServer, peer: TestServer): Promise<Clie
   if (proven === undefined) throw new Error(`${peer.atSign} could not prove itself to ${target.atSign}: ${reply}`)
   return proven
 }
+
+/** The same as `startPair`, and the session that @bob's atServer has at @alice's. */
+export async function provenPair(
+  enrollments?: TestServerOptions['enrollments'],
+): Promise<Awaited<ReturnType<typeof startPair>> & { peer: Client }> {
+  const pair = await startPair(enrollments)
+  return { ...pair, peer: await asPeer(pair.alice, pair.bob) }
+}

@@ -1,14 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import {
-  asEnrolled,
-  asOwner,
-  asPeer,
-  asPrimary,
-  type Client,
-  raw,
-  startPair,
-  type TestServer,
-} from '../support/server.ts'
+import { asEnrolled, asOwner, asPrimary, type Client, provenPair, raw, type TestServer } from '../support/server.ts'
 
 let alice: TestServer
 let bob: TestServer
@@ -16,8 +7,7 @@ let owner: Client
 let peer: Client
 let stranger: Client
 beforeAll(async () => {
-  ;({ alice, bob, owner } = await startPair({ app: { namespaces: { wavi: 'rw' } } }))
-  peer = await asPeer(alice, bob)
+  ;({ alice, bob, owner, peer } = await provenPair({ app: { namespaces: { wavi: 'rw' } } }))
   stranger = await raw(alice)
   await owner.ask('update:public:phone.wavi@alice for anyone')
   await owner.ask('update:@bob:phone.wavi@alice for bob')

@@ -1,27 +1,16 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
-import {
-  asEnrolled,
-  asOwner,
-  asPeer,
-  type Client,
-  raw,
-  startPair,
-  startServer,
-  type TestServer,
-} from '../support/server.ts'
+import { asEnrolled, asOwner, type Client, provenPair, raw, startServer, type TestServer } from '../support/server.ts'
 
 let alice: TestServer
-let bob: TestServer
 let owner: Client
 let peer: Client
 beforeAll(async () => {
-  ;({ alice, bob, owner } = await startPair({
+  ;({ alice, owner, peer } = await provenPair({
     app: { namespaces: { wavi: 'r' } },
     all: { namespaces: { '*': 'r' } },
     none: {},
   }))
-  peer = await asPeer(alice, bob)
 })
 
 async function monitorOf(line: string, client?: Client): Promise<Client> {

@@ -1,24 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { notifyList } from '../../src/verbs/notify-list.ts'
-import {
-  asEnrolled,
-  asOwner,
-  asPeer,
-  type Client,
-  raw,
-  startPair,
-  startServer,
-  type TestServer,
-} from '../support/server.ts'
+import { asEnrolled, asOwner, type Client, provenPair, raw, startServer, type TestServer } from '../support/server.ts'
 
 let alice: TestServer
 let owner: Client
 let peer: Client
 beforeAll(async () => {
-  const { bob, ...pair } = await startPair({ app: { namespaces: { wavi: 'r' } }, none: {} })
-  alice = pair.alice
-  owner = pair.owner
-  peer = await asPeer(alice, bob)
+  ;({ alice, owner, peer } = await provenPair({ app: { namespaces: { wavi: 'r' } }, none: {} }))
   await peer.ask('notify:id:first:@alice:phone.wavi@bob:1')
   await owner.ask('notify:id:own:@alice:note.buzz@alice:2')
   await owner.ask('notify:id:gone:@bob:sent.wavi@alice:3')

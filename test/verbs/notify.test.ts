@@ -6,8 +6,8 @@ import {
   asPeer,
   type Client,
   connectServers,
+  provenPair,
   raw,
-  startPair,
   startServer,
   type TestServer,
   type TestServerOptions,
@@ -19,11 +19,10 @@ let owner: Client
 let peer: Client
 let listener: Client
 beforeAll(async () => {
-  ;({ alice, bob, owner } = await startPair({
+  ;({ alice, bob, owner, peer } = await provenPair({
     app: { namespaces: { wavi: 'rw' } },
     reader: { namespaces: { '*': 'r' } },
   }))
-  peer = await asPeer(alice, bob)
   listener = await asOwner(alice)
   listener.write('monitor:strict\n')
 })

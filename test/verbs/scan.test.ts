@@ -1,23 +1,14 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
 import { manualClock } from '../support/clock.ts'
-import {
-  asEnrolled,
-  asOwner,
-  asPeer,
-  type Client,
-  raw,
-  startPair,
-  startServer,
-  type TestServer,
-} from '../support/server.ts'
+import { asEnrolled, asOwner, type Client, provenPair, raw, startServer, type TestServer } from '../support/server.ts'
 
 let alice: TestServer
 let bob: TestServer
 const clients: Record<string, Client> = {}
 
 beforeAll(async () => {
-  const pair = await startPair({
+  const { owner, peer, ...pair } = await provenPair({
     all: { namespaces: { '*': 'r' } },
     wavi: { namespaces: { wavi: 'r' } },
     contact: { namespaces: { 'at_contact.buzz': 'r' } },
@@ -25,7 +16,6 @@ beforeAll(async () => {
   })
   alice = pair.alice
   bob = pair.bob
-  const { owner } = pair
   for (const key of [
     'public:location.wavi@alice',
     'public:_one@alice',
@@ -47,7 +37,6 @@ beforeAll(async () => {
   await owner.ask('update:ttl:1:public:expired@alice v')
   await owner.ask('update:ttb:1000:public:unborn@alice v')
   alice.clock.advance(2)
-  const peer = await asPeer(alice, bob)
   expect(await peer.ask('notify:ttr:-1:@alice:copy.wavi@bob:v')).toMatch(/^data:success/)
   clients['cram'] = owner
   clients['peer'] = peer

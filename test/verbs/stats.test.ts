@@ -5,8 +5,8 @@ import {
   asPeer,
   type Client,
   connectServers,
+  provenPair,
   raw,
-  startPair,
   startServer,
   type TestServer,
 } from '../support/server.ts'
@@ -14,10 +14,7 @@ import {
 let alice: TestServer
 let owner: Client
 beforeAll(async () => {
-  const { bob, ...pair } = await startPair()
-  alice = pair.alice
-  owner = pair.owner
-  await asPeer(alice, bob)
+  ;({ alice, owner } = await provenPair())
   const claiming = await raw(alice)
   await claiming.ask('from:@carol')
   await owner.ask('update:public:city.wavi@alice Paris')
