@@ -227,7 +227,7 @@ async function openOrMend(climb: Climb): Promise<Rung> {
 
 /** What a start that was cut off has left beside and in the database. */
 async function removeLeftovers(path: string, files: readonly string[]): Promise<void> {
-  for (const name of files) if (name.endsWith('.new')) await rm(join(path, name), { force: true })
+  for (const name of files) if (/^\.probe$|\.new$/.test(name)) await rm(join(path, name), { force: true })
   for (const end of ['back', 'repaired', 'restoring']) await rm(`${path}.${end}`, { recursive: true, force: true })
 }
 

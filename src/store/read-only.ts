@@ -41,6 +41,8 @@ async function makeShadow(parent: string, path: string): Promise<string> {
     if (isTableName(name)) await symlink(join(path, name), join(shadow, name))
     else await copyFile(join(path, name), join(shadow, name))
   }
+  // Links go, and LevelDB writes its next table through none of them; what they lead to stays.
+  await removeStrays(shadow)
   // Links are replaced, never what they lead to.
   for await (const table of harmedTables(shadow, limits.verifyAtOpenBytes)) await replaceTable(shadow, table)
   return shadow
@@ -50,8 +52,6 @@ async function openShadow(shadow: string): Promise<Database> {
   try {
     return await openDatabase(shadow, { create: false })
   } catch {
-    // Of links; what they lead to stays.
-    await removeStrays(shadow)
     await repairDatabase(shadow)
     return await openDatabase(shadow, { create: false })
   }

@@ -34,7 +34,7 @@ import { nextExpiry, sweep } from './sweep.ts'
 import { createPatrol } from './tables.ts'
 import { createTimeKeeper } from './time.ts'
 import { createTransaction } from './transaction.ts'
-import { createWriter } from './writer.ts'
+import { createWriter, type Writer } from './writer.ts'
 
 /** What `openStore` needs. */
 export interface StoreOptions {
@@ -137,17 +137,17 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const cacheBytes = options.cacheBytes ?? defaultCacheBytes
   const quarantine = await openQuarantine(database, options.clock)
   const committed = createCommitted({ database, losses, cacheBytes, onDamage: quarantine.take })
-  const load = async (opened: Omit<Climbed, 'database'>): Promise<void> => {
+  const load = async (opened: Omit<Climbed, 'database'>, why: string): Promise<void> => {
     await committed.load(opened.forgetful)
     const gap = await closeGap(database, committed)
     if (gap !== undefined) {
-      log('warn', 'the store was not closed cleanly; commit ids that may have been lost stay unused', { ...gap })
+      log('warn', `${why}; commit ids that may have been lost stay unused`, { ...gap })
       await committed.load()
     }
     await keepLosses()
     if (database.readOnly() === undefined) await opened.settle()
   }
-  await load({ forgetful, settle }).catch(async (error) => {
+  await load({ forgetful, settle }, 'the store was not closed cleanly').catch(async (error) => {
     await database.close()
     throw error
   })
@@ -173,12 +173,17 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const reopen = async (): Promise<void> => {
     const opened = await database.reopen(corrupt)
     corrupt = false
-    await load(opened)
+    await load(opened, 'the database was opened again')
+    if (database.readOnly() === undefined) interval.renewed()
   }
-  const writer = createWriter({
-    ...{ committed, log, batch },
+  const interval = createIntervalSync({
+    sync: () => aroundSync(database.syncLog),
+    failed: (cause) => writer.distrust(cause),
+    ...{ intervalMs, clock, log },
+  })
+  const writer: Writer = createWriter({
+    ...{ committed, log, batch, interval },
     recover: createRecovery(reopen, () => void writer.write(async () => {}, 'none').catch(() => {}), clock),
-    interval: createIntervalSync({ sync: () => aroundSync(database.syncLog), intervalMs, clock, log }),
     async last(draft) {
       await releaseReserved(draft)
       time.last(draft)

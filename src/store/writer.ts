@@ -40,6 +40,8 @@ export type Sync = 'group' | 'interval' | 'none' | 'memory'
 export interface Writer {
   /** Stages a change after all earlier ones and resolves when its group is written. */
   write<T>(change: (draft: Draft) => Promise<T>, sync: Sync): Promise<T>
+  /** What was written may be gone: changes under way fail, and `recover` runs before the next one. */
+  distrust(cause: unknown): void
   /** Waits for everything under way, and until it is on flash; later writes fail. */
   close(): Promise<void>
 }
@@ -170,7 +172,7 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     if (group.cells.size > 0) gather.wrote(group.waiters.length, performance.now() - began)
     inFlight = undefined
     if (cause === undefined) finish(group.waiters)
-    else rollBack(group, cause.error)
+    else fail(group.waiters, cause.error)
     if (filling.waiters.length > 0) schedule()
   }
 
@@ -204,15 +206,16 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     }
   }
 
-  function rollBack(group: Group, cause: unknown): void {
+  /** Fails changes and everything that was staged behind them. */
+  function fail(changes: readonly Waiter[], cause: unknown): void {
     failures += 1
     failed = new AtError('AT0002', `the store could not take the change: ${reasonOf(cause)}`, { cause })
-    const waiters = [...group.waiters, ...filling.waiters]
+    const waiters = [...changes, ...filling.waiters]
     filling = newGroup()
     finish(waiters.filter(({ inMemory }) => inMemory))
     const losers = waiters.filter(({ inMemory }) => !inMemory)
     for (const { reject } of losers) reject(failed)
-    log('error', failed.message, { changes: losers.length })
+    if (losers.length > 0) log('error', failed.message, { changes: losers.length })
   }
 
   async function heal(): Promise<void> {
@@ -281,6 +284,11 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
 
   return {
     write: (change, sync) => (ended === undefined ? enqueue(change, sync) : Promise.reject(closed())),
+    distrust(cause) {
+      if (ended !== undefined) return
+      fail([], cause)
+      void enqueue(async () => {}, 'none').catch(() => undefined)
+    },
     close() {
       ended ??= finishAll()
       return ended

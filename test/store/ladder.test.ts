@@ -1,34 +1,12 @@
-import { mkdir, readdir, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readdir, readFile, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Log } from '../../src/core/log.ts'
-import type { Store } from '../../src/core/storage.ts'
+import { openReadOnly } from '../../src/store/read-only.ts'
 import { saveSnapshot } from '../../src/store/snapshot-files.ts'
 import { manualClock } from '../support/clock.ts'
 import { all, contents, opened, put, start, temporary } from './fixtures.ts'
-
-const values = Array.from({ length: 40 }, (_, number) => `value ${number}`.padEnd(100, '.'))
-
-/** A store that was written in two sittings, so that it has a table and a log. */
-async function provisioned(): Promise<string> {
-  const directory = await temporary()
-  for (const half of [values.slice(0, 20), values.slice(20)]) {
-    const store = await opened(directory)
-    for (const value of half) await store.write((tx) => put(tx, `key${values.indexOf(value)}@alice`, value))
-    await store.close()
-  }
-  return directory
-}
-
-const level = (directory: string): string => join(directory, 'level')
-
-async function filesLike(directory: string, pattern: RegExp): Promise<string[]> {
-  const names = await readdir(level(directory))
-  return names.filter((name) => pattern.test(name)).map((name) => join(level(directory), name))
-}
-
-const readAll = (store: Store) =>
-  Promise.all(values.map(async (_, number) => (await store.records.get(`key${number}@alice`))?.value))
+import { copyTo, filesLike, level, provisioned, readAll, values } from './sittings.ts'
 
 test('a lost, empty or torn CURRENT or MANIFEST costs nothing: the database is repaired, and a copy kept', async () => {
   const harm: [RegExp, (path: string) => Promise<void>][] = [
@@ -133,13 +111,6 @@ test('a flipped bit in the log is put right, wherever it is', async () => {
     await store.close()
   }
 })
-
-async function copyTo(directory: string, files: Record<string, string>): Promise<void> {
-  for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(directory, name)), { recursive: true })
-    await writeFile(join(directory, name), Buffer.from(content, 'base64'))
-  }
-}
 
 test('what cannot be put right in the log is named, and nothing else goes with it', async () => {
   const directory = await provisioned()
@@ -262,4 +233,53 @@ test('damage at the end of the log after a power cut is said, and no id that was
   expect(await store.records.get('key38@alice')).toBeDefined()
   expect(lines.join()).toContain('at the end of the log')
   expect(await store.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(values.length)
+})
+
+test('what starts that were cut off have left behind goes', async () => {
+  const directory = await provisioned()
+  const left = [
+    'level/000777.ldb.new',
+    'level/.probe',
+    'level.restoring/000001.log',
+    'level.back/CURRENT',
+    'level.repaired/CURRENT',
+  ]
+  await copyTo(directory, Object.fromEntries(left.map((name) => [name, ''])))
+  const store = await opened(directory)
+  expect(Object.keys(await contents(directory)).filter((name) => left.includes(name))).toEqual([])
+  expect([store.health().state, await readAll(store)]).toEqual(['sound', values])
+})
+
+test('tables that are none of the database are not touched by opening it for reading only', async () => {
+  const directory = await provisioned()
+  const numbers = (await readdir(level(directory))).map((name) => Number.parseInt(name.replace(/\D+/, ''), 10))
+  const highest = Math.max(...numbers.filter(Number.isInteger))
+  for (let number = highest + 1; number < highest + 8; number += 1) {
+    await writeFile(join(level(directory), `${String(number).padStart(6, '0')}.ldb`), 'half a table')
+  }
+  const before = await contents(level(directory))
+  const database = await openReadOnly(level(directory), 'it is read-only')
+  const kept: string[] = []
+  for await (const key of database.keys({ prefix: '!records!' })) kept.push(key)
+  await database.close()
+  expect(kept).toHaveLength(values.length)
+  expect(await contents(level(directory))).toEqual(before)
+})
+
+test('no commit id is issued twice when what was lost lay behind an earlier gap', async () => {
+  const directory = await provisioned()
+  const lost = await temporary()
+  const forget = () => unlink(join(level(directory), 'CURRENT'))
+  await forget()
+  await (await opened(directory)).close()
+  const files = await contents(level(directory))
+  const store = await opened(directory)
+  const told = await store.write((tx) => put(tx, 'lost@alice', '1'))
+  await store.close()
+  await rename(level(directory), lost)
+  await copyTo(level(directory), files)
+  await forget()
+  const again = await opened(directory)
+  expect(await again.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(told)
+  expect(await all(again.commits.gaps())).toHaveLength(1)
 })

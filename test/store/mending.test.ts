@@ -5,30 +5,16 @@ import { flawOfStore } from '../../src/store/preflight.ts'
 import { saveSnapshot } from '../../src/store/snapshot-files.ts'
 import type { StoreOptions } from '../../src/store/store.ts'
 import { opened, put, temporary } from './fixtures.ts'
+import { filesLike, level, provisioned, values } from './sittings.ts'
 
 // A start that puts a database right is cut off after each of its steps: what is on the disk then is opened as another
 // start would find it.
 
-const keys = Array.from({ length: 40 }, (_, number) => `key${number}@alice`)
-const textOf = (key: string): string => `value of ${key} `.padEnd(100, '.')
+const keys = values.map((_, number) => `key${number}@alice`)
+const textOf = (key: string): string => values[keys.indexOf(key)] ?? ''
 
-const level = (directory: string): string => join(directory, 'level')
-
-async function fileLike(directory: string, pattern: RegExp): Promise<string> {
-  const name = (await readdir(level(directory))).find((one) => pattern.test(one))
-  return join(level(directory), name ?? 'none')
-}
-
-/** Written in two sittings, so that it has a table and a log; each number is the commit id of its key. */
-async function provisioned(): Promise<string> {
-  const directory = await temporary()
-  for (const half of [keys.slice(0, 20), keys.slice(20)]) {
-    const store = await opened(directory)
-    for (const key of half) await store.write((tx) => put(tx, key, textOf(key)))
-    await store.close()
-  }
-  return directory
-}
+const fileLike = async (directory: string, pattern: RegExp): Promise<string> =>
+  (await filesLike(directory, pattern))[0] ?? 'none'
 
 /** What a start finds after one that was killed behind each step. */
 async function cutOffs(directory: string, options: Partial<StoreOptions> = {}): Promise<Map<string, string>> {
