@@ -44,7 +44,7 @@ export function createHandle(first: Database, path: string, climb: (how: Again) 
     if (before.readOnly() === undefined) await before.close()
     try {
       const thorough = corrupt || down !== undefined
-      const { database, ...rest } = await climb({ thorough, afterCut: thorough, corrupt })
+      const { database, ...rest } = await climb({ thorough, afterCut: true, corrupt })
       now = database
       down = undefined
       if (before.readOnly() !== undefined) await before.close()

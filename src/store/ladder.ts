@@ -267,7 +267,7 @@ export async function climb(ladder: Ladder): Promise<Climbed> {
   const path = join(directory, databaseName)
   await assertOwn(ladder, path)
   const mending = await openMending({ directory, path, afterCut, changed })
-  const climb: Climb = { ...ladder, path, mending }
+  const climb: Climb = { ...ladder, path, mending, thorough: ladder.thorough || mending.isInterrupted }
   if (mending.isInterrupted)
     ladder.log('warn', 'an earlier start was cut off while it put the store right: it is done anew')
   const rung = await open(climb).catch((cause: unknown) => {
