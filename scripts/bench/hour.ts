@@ -1,6 +1,8 @@
-// A process that stores ten readings a second for an hour of simulated time and prints what it had the kernel write for
-// them: `tsx scripts/bench/hour.ts <group|interval|ephemeral> <folder> <seconds>`.
+// A process that takes ten readings a second for an hour of simulated time and prints the bytes that it had the kernel
+// write meanwhile: `tsx scripts/bench/hour.ts <group|together|interval|ephemeral|idle> <folder> <seconds>`.
 import { readFileSync } from 'node:fs'
+import { open, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createAtServer } from '../../src/app.ts'
 import { type AtClient, connectAtClient } from '../../src/client/client.ts'
 import { AtError } from '../../src/core/errors.ts'
@@ -13,9 +15,10 @@ const perSecond = 10
 const settlingSeconds = 61
 const value = '21.5 '.repeat(40)
 
-type Mode = 'group' | 'interval' | 'ephemeral'
+/** Of `together` the ten of a second come at once; in `idle` hours nobody sends any, but somebody is connected. */
+type Mode = 'group' | 'together' | 'interval' | 'ephemeral' | 'idle'
 
-const modes: readonly string[] = ['group', 'interval', 'ephemeral'] satisfies Mode[]
+const modes: readonly string[] = ['group', 'together', 'interval', 'ephemeral', 'idle'] satisfies Mode[]
 
 /** Bytes that this process had the kernel write, less what was deleted before it went. */
 function written(): number {
@@ -28,7 +31,36 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 async function store(client: AtClient, mode: Mode, sensor: number): Promise<void> {
   if (mode === 'ephemeral') await client.notify(`@peer:vibration.p${sensor}.sensors`, value, { ephemeral: true })
-  else await client.put(`vibration.p${sensor}.sensors`, value, { durability: mode })
+  else {
+    const durability = mode === 'interval' ? 'interval' : 'group'
+    await client.put(`vibration.p${sensor}.sensors`, value, { durability })
+  }
+}
+
+/** Seconds after which the kernel writes what it holds back, whoever waits for it or not. */
+const writeBackSeconds = 30
+
+/** Does so: no half minute passes in here, and the kernel would put the changes of all the hour into one write. */
+async function writeBack(folder: string): Promise<void> {
+  const level = join(folder, 'level')
+  for (const name of await readdir(level)) {
+    // LevelDB removes files at any time.
+    const file = await open(join(level, name), 'r').catch(() => undefined)
+    await file?.datasync()
+    await file?.close()
+  }
+}
+
+/** What happens in a second. */
+async function tick(mode: Mode, client: AtClient, advance: (ms: number) => void): Promise<void> {
+  const sensors = Array.from({ length: perSecond }, (_, sensor) => sensor)
+  if (mode === 'idle') await client.request('noop:0')
+  if (mode === 'together') await Promise.all(sensors.map((sensor) => store(client, mode, sensor)))
+  for (const sensor of sensors) {
+    if (mode !== 'idle' && mode !== 'together') await store(client, mode, sensor)
+    advance(1_000 / perSecond)
+  }
+  await turn()
 }
 
 /** A device whose clock stands still unless told, and a client inside it. */
@@ -51,22 +83,19 @@ async function start(folder: string) {
 
 async function run(mode: Mode, folder: string, seconds: number): Promise<number> {
   const { server, client, clock } = await start(folder)
-  const second = async (): Promise<void> => {
-    for (let sensor = 0; sensor < perSecond; sensor++) {
-      await store(client, mode, sensor)
-      clock.advance(1_000 / perSecond)
-    }
-    await turn()
+  const second = async (number: number): Promise<void> => {
+    await tick(mode, client, clock.advance)
+    if (number % writeBackSeconds === 0) await writeBack(folder)
   }
   // Keys are exchanged, sessions opened and the logins counted before the hour begins.
-  for (let elapsed = 0; elapsed <= settlingSeconds; elapsed++) await second()
+  for (let number = 1; number <= settlingSeconds; number++) await second(number)
   const before = written()
-  for (let elapsed = 0; elapsed < seconds; elapsed++) await second()
+  for (let number = 1; number <= seconds; number++) await second(number)
   await client.close()
   const closing = server.close()
   clock.advance(60_000)
   await closing
-  return (written() - before) / (seconds * perSecond)
+  return written() - before
 }
 
 const [mode = '', folder = '', seconds = ''] = process.argv.slice(2)

@@ -23,12 +23,19 @@ export async function hourRows(world: World, quick: boolean): Promise<Row[]> {
   const seconds = quick ? 360 : 3_600
   const hour = async (mode: string): Promise<number> =>
     Number(await said('hour.ts', [mode, join(world.folder, `hour-${mode}`), String(seconds)], 'written'))
+  const readings = 10 * seconds
   const what = (mode: string): string => `device writes for a 200-byte reading, 10 a second for an hour, ${mode}`
-  const group = await hour('group')
+  const durable = async (mode: string, how: string): Promise<Row> =>
+    absoluteRow(what(how), (await hour(mode)) / readings, 1_500, bytes)
+  const [ephemeral, idle] = [await hour('ephemeral'), await hour('idle')]
+  const fraction = (value: number): string => `${value.toFixed(1)} bytes`
   return [
-    absoluteRow(what('durability interval'), await hour('interval'), 1_500, bytes),
-    { ...absoluteRow(what('durability group'), group, group, bytes), budget: '-', verdict: '-' },
-    // Four pages in an hour are of the attempts to reach the recipient, who is away: whole bytes of a reading are shown.
-    absoluteRow(what('notify ephemeral'), Math.round(await hour('ephemeral')), 0, bytes),
+    await durable('interval', 'durability interval'),
+    await durable('group', 'durability group (the default), each alone'),
+    await durable('together', 'durability group, the ten of a second at once'),
+    {
+      ...absoluteRow(what('notify ephemeral'), Math.max(0, ephemeral - idle) / readings, 0, fraction),
+      limit: `in all ${bytes(ephemeral)}, without readings ${bytes(idle)}`,
+    },
   ]
 }

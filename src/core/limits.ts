@@ -121,7 +121,7 @@ export const limits = {
   /** Keys, and atSigns, whose visits are counted at one time; the rarest give way. */
   visitCounters: 1_000,
   /** Visits are written to flash at most this often. */
-  visitsMs: 60_000,
+  visitsMs: 600_000,
   /** Arrays and objects inside one another in an `appMetadata` document. */
   appMetadataDepth: 32,
   /** Path and query of an HTTP request, percent-encoded (page 07, 18.2). */

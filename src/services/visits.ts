@@ -35,8 +35,8 @@ function rarest(counters: Counters): string | undefined {
 }
 
 /**
- * Counts visits in memory. What has changed goes to the store once a minute at most and when the server stops, unsynced:
- * flash wears out by writes, and a power cut may cost the last minute of these numbers.
+ * Counts visits in memory. What has changed goes to the store every ten minutes at most and when the server stops,
+ * unsynced: flash wears out by writes, and a power cut may cost the last minutes of these numbers.
  */
 export async function createVisits(options: {
   store: Pick<Store, 'visits' | 'write'>

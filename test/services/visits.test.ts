@@ -29,7 +29,7 @@ async function world(directory: string, maxCounters?: number) {
 }
 const lookedUp = (text: string) => ({ verb: 'lookup', key: parseAtKey(text) }) as const
 
-test('visits are written once a minute at most, unsynced, and nothing is written without any', async () => {
+test('visits are written every ten minutes at most, unsynced, and nothing is written without any', async () => {
   const { clock, store, visits, syncs } = await world(await temporary())
   clock.advance(10 * limits.visitsMs)
   expect(syncs).toEqual([])
