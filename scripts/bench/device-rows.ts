@@ -101,15 +101,17 @@ async function wear(device: RunningDevice, topic: string, readings: number): Pro
 async function wearRows(device: RunningDevice, quick: boolean): Promise<Row[]> {
   const bytes = (value: number): string => `${count(value)} bytes`
   const readings = quick ? worn / 10 : worn
-  const [own, shared, told] = [
+  const [own, shared, told, live] = [
     await wear(device, 'own/p1', readings),
     await wear(device, 'sensors/p1/wear', readings),
     await wear(device, 'told/p1', readings),
+    await wear(device, 'live/p1', readings),
   ]
   return [
     absoluteRow('device writes for a durable 200-byte reading, each synced alone', own, 1_500, bytes),
     absoluteRow('the same, shared with a peer and delivered', shared, 1_500, bytes),
-    absoluteRow('the same, notified without a record', told, 0, bytes),
+    absoluteRow('the same, notified without a record', told, 1_500, bytes),
+    absoluteRow('the same, notified to whoever listens (ephemeral)', live, 0, bytes),
   ]
 }
 

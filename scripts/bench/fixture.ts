@@ -87,11 +87,12 @@ export interface RunningDevice {
   readonly owner: Owner
 }
 
-/** Rules of three kinds of readings: told to a peer, kept for oneself, and told without being kept. */
+/** Rules of four kinds of readings: told to a peer, kept for oneself, told without a record, and told to whoever listens. */
 const rules = [
   { topic: 'sensors/+place/+quantity', key: '{quantity}.{place}', format: 'raw', recipients: ['@peer'] },
   { topic: 'own/+name', key: '{name}.own', format: 'raw', recipients: ['self'] },
   { topic: 'told/+name', key: '{name}.told', format: 'raw', recipients: ['@peer'], update: false, notify: true },
+  { topic: 'live/+name', key: '{name}.live', format: 'raw', recipients: ['@peer'], update: false, notify: 'ephemeral' },
 ]
 
 async function writeConfig(fixture: Fixture, atSign: AtSign, settings: Record<string, unknown>): Promise<string> {

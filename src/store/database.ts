@@ -142,9 +142,10 @@ async function bytesOf(directory: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-/** A log that has just gone is in a table by now, which LevelDB has synced. */
+/** The oldest first: what builds on it is in later ones. A log that has just gone is in a table by now, which LevelDB has synced. */
 async function syncLogs(directory: string): Promise<void> {
   const logs = (await readdir(directory)).filter((name) => name.endsWith('.log'))
+  logs.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
   for (const name of logs) {
     const file = await open(join(directory, name), 'r').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined

@@ -1,8 +1,10 @@
 import { copyFile, link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { systemClock as clock } from '../../src/core/clock.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import type { Durability } from '../../src/core/storage.ts'
 import { openStore } from '../../src/store/store.ts'
+import { manualClock } from '../support/clock.ts'
 import { type Acknowledged, nothing, verify } from './check.ts'
 import { createRandom, howMany, place, seed } from './settings.ts'
 import { type Place, step, writers } from './workload.ts'
@@ -18,6 +20,10 @@ const endings = howMany(1, 8)
 /** Batches during which a table appears. */
 const leastTables = howMany(1, 4)
 
+/** Milliseconds that a step of all writers takes, by their clock; in `interval` mode a sync comes every few steps. */
+const stepMs = 500
+const intervalMs = 2_000
+
 /** Length of each file of LevelDB at one moment. */
 type Lengths = Map<string, number>
 
@@ -26,6 +32,8 @@ interface Moment {
   /** Of the logs, what a power cut leaves for sure. */
   readonly synced: Lengths
   readonly acknowledged: Acknowledged
+  /** What of it has to be there after a power cut. */
+  readonly durable: Acknowledged
 }
 
 /** One batch: what was, and what was being added to it. */
@@ -55,13 +63,29 @@ async function look(level: string, archive: string): Promise<Lengths> {
 
 const copyOf = ({ change, delivery }: Acknowledged): Acknowledged => ({ change: [...change], delivery: [...delivery] })
 
-async function record(folder: string): Promise<{ steps: Step[]; archive: string; marker: string }> {
+/** What was acknowledged by when, by the clock of the store. */
+function createHistory(now: () => number) {
+  const entries: { readonly at: number; readonly acknowledged: Acknowledged }[] = []
+  return {
+    note: (acknowledged: Acknowledged) => void entries.push({ at: now(), acknowledged: copyOf(acknowledged) }),
+    /** Everything that was acknowledged so many milliseconds ago. */
+    before: (ms: number): Acknowledged => entries.findLast(({ at }) => at <= now() - ms)?.acknowledged ?? nothing(),
+  }
+}
+
+async function record(
+  folder: string,
+  durability: Durability,
+): Promise<{ steps: Step[]; archive: string; marker: string }> {
   const [directory, archive] = [join(folder, 'store'), join(folder, 'archive')]
   const level = join(directory, 'level')
   await mkdir(archive)
   const acknowledged = nothing()
   const steps: Step[] = []
+  const clock = manualClock()
+  const history = createHistory(clock.now)
   let synced: Lengths = new Map()
+  let syncing: Promise<void> | undefined
   let started = false
   const isLongEnough = (): boolean => {
     const tables = steps.filter(({ before, after }) =>
@@ -70,10 +94,21 @@ async function record(folder: string): Promise<{ steps: Step[]; archive: string;
     return steps.length >= batches && tables.length >= leastTables
   }
   const store = await openStore(
-    { directory, atSign: '@alice', clock, outboxPerPeer: 1_000_000 },
+    { directory, atSign: '@alice', clock, outboxPerPeer: 1_000_000, durability, intervalMs },
     {
+      async aroundSync(sync) {
+        const run = async (): Promise<void> => {
+          // What comes while it is under way may miss it.
+          const before = await look(level, archive)
+          await sync()
+          synced = new Map([...synced, ...[...before].filter(([name]) => name.endsWith('.log'))])
+        }
+        syncing = run()
+        await syncing
+      },
       async aroundBatch(write, _, sync) {
-        const before = { lengths: await look(level, archive), synced, acknowledged: copyOf(acknowledged) }
+        const durable = durability === 'group' ? copyOf(acknowledged) : history.before(intervalMs)
+        const before = { lengths: await look(level, archive), synced, acknowledged: copyOf(acknowledged), durable }
         await write()
         const after = await look(level, archive)
         if (started) steps.push({ before, after })
@@ -88,15 +123,19 @@ async function record(folder: string): Promise<{ steps: Step[]; archive: string;
   )
   const marker = await readFile(join(directory, 'store.json'), 'utf8')
   started = true
-  const work = async (writer: number): Promise<void> => {
-    const at: Place = { change: -1, delivery: -1 }
-    while (!isLongEnough()) {
-      await step(store, writer, at, (what, _, number) => {
-        acknowledged[what][writer] = number
-      })
-    }
+  const places = Array.from({ length: writers }, (): Place => ({ change: -1, delivery: -1 }))
+  const work = (at: Place, writer: number): Promise<void> =>
+    step(store, writer, at, (what, _, number) => {
+      acknowledged[what][writer] = number
+    })
+  while (!isLongEnough()) {
+    await Promise.all(places.map(work))
+    history.note(acknowledged)
+    clock.advance(stepMs)
+    // Time stands still while the disk works.
+    await new Promise(setImmediate)
+    await syncing
   }
-  await Promise.all(Array.from({ length: writers }, (_, writer) => work(writer)))
   await store.close()
   return { steps, archive, marker }
 }
@@ -143,10 +182,13 @@ async function make(
 const shown = (error: unknown): string =>
   error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
 
-test(`of ${batches} batches and more, each cut off in the middle, nothing that was acknowledged is lost (seed ${seed})`, async () => {
+test.each<[Durability, string]>([
+  ['group', 'nothing that was acknowledged is lost'],
+  ['interval', 'nothing is lost that was acknowledged an interval ago'],
+])(`of ${batches} batches and more in %s mode, each cut off in the middle, %s (seed ${seed})`, async (durability) => {
   const random = createRandom(seed)
   const folder = await place()
-  const { steps, archive, marker } = await record(folder)
+  const { steps, archive, marker } = await record(folder, durability)
   const kinds: readonly Ending[] = ['lost', 'torn', 'zero', 'rot', 'whole']
   const bad: string[] = []
   for (const [index, one] of steps.entries()) {
@@ -158,8 +200,9 @@ test(`of ${batches} batches and more, each cut off in the middle, nothing that w
       await writeFile(join(directory, 'starts.json'), JSON.stringify({ early: 1 }))
       await make(one, archive, join(directory, 'level'), ending, random)
       try {
-        const store = await openStore({ directory, atSign: '@alice', clock })
-        await verify(store, one.before.acknowledged, true).finally(() => store.close())
+        const store = await openStore({ directory, atSign: '@alice', clock: systemClock })
+        const { acknowledged, durable } = one.before
+        await verify(store, acknowledged, true, durable).finally(() => store.close())
       } catch (error) {
         bad.push(`batch ${index}, ${ending}: ${shown(error)}`)
       }
