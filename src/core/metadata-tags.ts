@@ -35,7 +35,7 @@ export const metadataTags: readonly Tag[] = [
   { name: 'sharedKeyEnc', type: 'token', boundToValue: true },
   { name: 'pubKeyCS', type: 'token', boundToValue: true },
   { name: 'pubKeyHash', type: 'token', aliases: ['hash'], boundToValue: true },
-  { name: 'hashingAlgo', type: 'token', aliases: ['algo'], boundToValue: true },
+  { name: 'hashingAlgo', type: 'token', aliases: ['algo', 'pubKeyAlgo'], boundToValue: true },
   { name: 'encoding', type: 'token', boundToValue: true },
   { name: 'encKeyName', type: 'token', boundToValue: true },
   { name: 'encAlgo', type: 'token', boundToValue: true },

@@ -1,18 +1,13 @@
-import { lookupTarget, permits } from '../core/access.ts'
-import { type AtKey, makeAtKey, parseAtKey } from '../core/at-key.ts'
+import { lookupTarget } from '../core/access.ts'
+import { type AtKey, makeAtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import { keyNotFound } from '../core/errors.ts'
-import { isLive } from '../core/metadata.ts'
-import type { StoredRecord } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
 import { bool, key, opt, param, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
-import { defineVerb, everyone, type Ports } from './verb.ts'
+import { followReferences, readLive } from './reference.ts'
+import { defineVerb, everyone } from './verb.ts'
 import { viewText } from './view.ts'
-
-const referencePrefix = 'atsign://'
-/** Hops of a reference value before it counts as leading nowhere (reference: lookup.depth_of_resolution). */
-const referenceDepth = 3
 
 const isBare = ({ scope, sharedWith, cached }: AtKey): boolean =>
   scope === undefined && sharedWith === undefined && !cached
@@ -24,28 +19,6 @@ const meant = (asked: AtKey, session: Session, self: AtSign): AtKey =>
 /** What another atSign's server is asked for: what is shared with this atSign. */
 const sharedHere = (asked: AtKey, self: AtSign): AtKey =>
   makeAtKey({ sharedWith: self, entity: asked.entity, owner: asked.owner })
-
-async function readLive(ports: Ports, wanted: AtKey): Promise<StoredRecord | undefined> {
-  const record = await ports.records.get(wanted.text)
-  return record !== undefined && isLive(record.metadata, ports.clock.now()) ? record : undefined
-}
-
-/** Follows `atsign://` values within this server: in the caller's own scope first, then among the public records. */
-async function resolveValue(ports: Ports, session: Session, value: string | null): Promise<string | null> {
-  let current = value
-  for (let hop = 0; current?.startsWith(referencePrefix); hop++) {
-    const target = parseAtKey(current.slice(referencePrefix.length))
-    if (hop === referenceDepth || target.owner !== ports.self) throw keyNotFound(target.text)
-    const own = lookupTarget(session.identity, ports.self, target.entity)
-    const open = makeAtKey({ scope: 'public', entity: target.entity, owner: ports.self })
-    // An enrollment may write references to whatever it likes; they lead it nowhere that it may not read.
-    const mayRead = permits(session.identity, { op: 'read', key: own, verb: 'lookup' }) === undefined
-    const record = (mayRead ? await readLive(ports, own) : undefined) ?? (await readLive(ports, open))
-    if (record === undefined) throw keyNotFound(target.text)
-    current = record.value
-  }
-  return current
-}
 
 export const lookup = defineVerb({
   name: 'lookup',
@@ -72,7 +45,7 @@ export const lookup = defineVerb({
     if (proof !== undefined && p.view === undefined) return data(proof)
     const record = await readLive(ports, wanted)
     if (record === undefined) throw keyNotFound(wanted.text)
-    const value = await resolveValue(ports, session, record.value)
+    const value = await followReferences(ports, session.identity, record.value)
     ports.visits.record({ verb: 'lookup', key: wanted })
     return data(viewText(p.view, wanted.text, value, record.metadata))
   },

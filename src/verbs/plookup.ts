@@ -1,8 +1,8 @@
 import { type AtKey, makeAtKey } from '../core/at-key.ts'
 import { keyNotFound } from '../core/errors.ts'
-import { isLive } from '../core/metadata.ts'
 import { bool, key, opt, param, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
+import { followReferences, readLive } from './reference.ts'
 import { defineVerb } from './verb.ts'
 import { viewText } from './view.ts'
 
@@ -25,9 +25,11 @@ export const plookup = defineVerb({
     const wanted = publicKey(p.key)
     ports.visits.record({ verb: 'plookup' })
     if (wanted.owner === ports.self) {
-      const record = await ports.records.get(wanted.text)
-      if (record === undefined || !isLive(record.metadata, ports.clock.now())) throw keyNotFound(wanted.text)
-      return data(viewText(p.view, wanted.text, record.value, record.metadata))
+      const record = await readLive(ports, wanted)
+      if (record === undefined) throw keyNotFound(wanted.text)
+      // As any other server is answered, which asks as a stranger.
+      const value = await followReferences(ports, { kind: 'anyone' }, record.value)
+      return data(viewText(p.view, wanted.text, value, record.metadata))
     }
     const found = await ports.remote.plookup(wanted, { bypassCache: p.bypassCache ?? false })
     if (found === undefined) throw keyNotFound(wanted.text)

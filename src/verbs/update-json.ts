@@ -1,7 +1,7 @@
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
-import { type AtError, settledSyntax } from '../core/errors.ts'
+import { AtError, settledSyntax } from '../core/errors.ts'
 import type { MetadataChange } from '../core/metadata.ts'
-import { metadataTag, parseTagValue } from '../core/metadata-tags.ts'
+import { metadataTag, parseTagValue, type Tag } from '../core/metadata-tags.ts'
 import { lineBreak } from '../core/one-line.ts'
 
 /** What an `update` says, in either spelling. */
@@ -30,12 +30,21 @@ const textOf = (tag: string, value: unknown): string => {
   return String(value)
 }
 
+/** @throws AtError AT0003 in the words of the document, unless its own are settled */
+function readTag(tag: Tag, text: string): ReturnType<typeof parseTagValue> {
+  try {
+    return parseTagValue(tag, text)
+  } catch (error) {
+    throw error instanceof AtError && !error.verbatim ? bad(`metadata.${error.message}`) : error
+  }
+}
+
 function readMetadata(document: Json): MetadataChange {
   const change: Json = {}
   const set = (name: string, text: string): void => {
     const tag = metadataTag(name)
     // Members that the store derives by itself (version, status, refreshAt) may stand in a document and mean nothing.
-    if (tag !== undefined) change[tag.name] = parseTagValue(tag, text)
+    if (tag !== undefined) change[tag.name] = readTag(tag, text)
   }
   for (const name of ['isPublic', 'isBinary', 'isEncrypted']) {
     if (typeof document[name] !== 'boolean') throw bad(`metadata.${name} must be true or false`)

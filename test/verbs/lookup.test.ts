@@ -110,9 +110,12 @@ describe('a value that refers to another record', () => {
     await owner.ask('update:public:loop2@alice atsign://loop1@alice')
     await owner.ask('update:public:gone@alice atsign://nothing@alice')
     await owner.ask('update:public:abroad@alice atsign://phone@bob')
-    for (const name of ['loop1', 'gone', 'abroad']) {
+    await owner.ask('update:public:nothing.meant@alice atsign://')
+    await owner.ask('update:public:nobody.meant@alice atsign://phone@b!b')
+    for (const name of ['loop1', 'gone', 'abroad', 'nothing.meant', 'nobody.meant']) {
       expect(await stranger.ask(`lookup:${name}@alice`)).toMatch(/^error:AT0015-/)
     }
+    expect(await stranger.ask('noop:0')).toBe('data:ok\n@')
   })
 
   test('does not lead an enrollment out of its namespaces', async () => {

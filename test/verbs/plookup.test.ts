@@ -20,6 +20,14 @@ test('an own public record, in its three views (page 03, section 10)', async () 
   expect(await owner.ask('plookup:bypassCache:true:meta:city.wavi@alice')).toMatch(/^data:\{"createdBy":"@alice",/)
 })
 
+test('an own public record that refers to another one is followed, as for everybody else (page 03, section 10)', async () => {
+  await owner.ask('update:public:ref.wavi@alice atsign://city.wavi@alice')
+  expect(await owner.ask('plookup:ref.wavi@alice')).toBe('data:Paris\n@alice@')
+  expect(await owner.ask('plookup:all:ref.wavi@alice')).toMatch(
+    /^data:\{"key":"public:ref\.wavi@alice","data":"Paris",/,
+  )
+})
+
 test('an enrollment without any grant may ask (page 03, section 10)', async () => {
   const app = await asEnrolled(alice, 'app')
   expect(await app.ask('plookup:city.wavi@alice')).toBe('data:Paris\n@alice@')

@@ -112,7 +112,7 @@ describe('metadata', () => {
     })
   })
 
-  test.each(['pubKeyHash:h:hashingAlgo:sha512', 'hash:h:algo:sha512'])(
+  test.each(['pubKeyHash:h:hashingAlgo:sha512', 'hash:h:algo:sha512', 'pubKeyHash:h:pubKeyAlgo:sha512'])(
     '%s is one member (page 03, 2.1)',
     async (tags) => {
       await commitOf(`update:${tags}:hash.wavi@alice v`)
@@ -308,6 +308,12 @@ describe('update:json (page 07, 4.3)', () => {
     expect((await meta('jhash.wavi@alice'))['pubKeyHash']).toEqual(pubKeyHash)
   })
 
+  test('a key hash and its algorithm may stand side by side, as at_c writes them (page 03, 2.1)', async () => {
+    const metadata = { ...flags, pubKeyHash: 'abc', pubKeyAlgo: 'sha256' }
+    await commitOf(json({ atKey: 'flat.wavi@alice', value: 'v', metadata }))
+    expect((await meta('flat.wavi@alice'))['pubKeyHash']).toEqual({ hash: 'abc', hashingAlgo: 'sha256' })
+  })
+
   test.each<[string, string, string]>([
     ['not JSON', 'update:json:{"atKey":"x.wavi"', bad('not JSON')],
     ['an array', 'update:json:[]', bad('not a JSON object')],
@@ -348,7 +354,7 @@ describe('update:json (page 07, 4.3)', () => {
     [
       'a huge ttl',
       json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, ttl: 1e300 } }),
-      syntax('update: ttl takes'),
+      bad('metadata.ttl takes a whole number'),
     ],
     [
       'half a key hash',
@@ -358,7 +364,7 @@ describe('update:json (page 07, 4.3)', () => {
     [
       'a key hash that would break a line',
       json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, pubKeyHash: { hash: 'a\nb', hashingAlgo: 'x' } } }),
-      syntax('update: pubKeyHash takes text without'),
+      bad('metadata.pubKeyHash takes text without'),
     ],
     [
       'a foreign owner',
