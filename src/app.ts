@@ -234,6 +234,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const inbound = () => server.connections()
   const metric = createStats({
     ...{ self, version, clock, store, notifications, visits, inbound },
+    wear: () => wear.read(),
     outbound: () => peers.count(),
   })
   const ports: Ports = {

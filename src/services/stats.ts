@@ -104,6 +104,8 @@ export function createStats(sources: {
   notifications: Notifications
   visits: VisitNumbers
   clock: Clock
+  /** What is written to the card, as JSON shows it. */
+  wear: () => object
   inbound: () => readonly ConnectionSummary[]
   outbound: () => number
 }): Ports['metric'] {
@@ -128,6 +130,7 @@ export function createStats(sources: {
     17: ['activeInboundConnectionsDetailed', () => detailed(inbound(), self)],
     // Beyond those of the pages, so only for who asks for it by its number.
     18: ['damage', () => damage(store.health())],
+    19: ['wear', sources.wear],
   }
   return async (id, asked) => {
     const reader = readers[id]

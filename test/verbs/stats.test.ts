@@ -56,6 +56,15 @@ test('without ids come all seventeen, in order (page 07, section 11)', async () 
   ])
 })
 
+test('what the pages do not know comes when it is asked for by its number', async () => {
+  const [damage, wear] = await elements('stats:18,19')
+  expect(damage).toMatchObject({ name: 'damage', value: { state: 'sound', found: 0 } })
+  expect(wear).toMatchObject({ id: '19', name: 'wear' })
+  const value = wear?.value as Record<string, unknown>
+  expect(value['totalBytes']).toEqual(expect.any(Number))
+  expect(value['enduranceBytes']).toBeGreaterThan(0)
+})
+
 test('value types are those of the reference (page 07, section 11)', async () => {
   const values = Object.fromEntries((await elements('stats')).map(({ id, value }) => [id, value]))
   expect(values['1']).toBe('3')
