@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { type AtServer, createAtServer, listenFor } from './app.ts'
 import { streamStore } from './app-backup.ts'
 import { type DeviceCertificate, followCertificate } from './app-certificate.ts'
-import { type Reloads, reloadAll, startControl } from './app-control.ts'
+import { type Reloads, reloadAll, startControl, verbCommand } from './app-control.ts'
 import { startLocalDirectory } from './app-directory.ts'
 import { readStatus, type StatusSections } from './app-status.ts'
 import { type Bridge, startBridge } from './bridge/bridge.ts'
@@ -215,6 +215,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
       status: () => readStatus({ server, version, clock, chain: () => certificate.current().chain }, sections),
       reload: () => reloadAll(reloads),
       backup: streamStore(server.content, clock),
+      verb: verbCommand(server, clock),
       ...directory?.commands,
     }
     closers.push(await startControl({ path: config.control.path, commands, clock, log }))

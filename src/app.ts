@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { inProcessPair } from './client/in-process.ts'
+import { rootIdentity } from './core/access.ts'
 import type { AtSign } from './core/at-sign.ts'
 import { createCache } from './core/cache.ts'
 import { type Clock, elapsed } from './core/clock.ts'
@@ -108,6 +109,8 @@ export interface AtServer {
    * @param durability of the changes made on it; that of the store unless told
    */
   connect(durability?: Durability): Duplex
+  /** The same, logged in already with all that the owner may do: for the control socket, whose permissions are the login. */
+  connectAsOwner(): Duplex
   activated(): Promise<boolean>
   /** The store as it lies on flash, for snapshots and backups. */
   readonly content: SnapshotSource
@@ -268,16 +271,19 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   })
   await outgoing.start()
 
+  const connectInside = (how: Partial<Origin>): Duplex => {
+    const [near, far] = inProcessPair()
+    server.handle(far, { remoteAddress: 'in-process', certificate: undefined, isInside: true, ...how })
+    return near
+  }
+
   const activated = async (): Promise<boolean> => (await store.enrollments.get(primaryEnrollment)) !== undefined
 
   return {
     ...{ atSign: self, clock },
     handle: (stream, origin) => (origin.alpn === httpProtocol ? http : server).handle(stream, origin),
-    connect(durability) {
-      const [near, far] = inProcessPair()
-      server.handle(far, { remoteAddress: 'in-process', certificate: undefined, isInside: true, durability })
-      return near
-    },
+    connect: (durability) => connectInside({ durability }),
+    connectAsOwner: () => connectInside({ identity: rootIdentity }),
     activated,
     content: store,
     health: () => store.health(),

@@ -7,7 +7,7 @@ import { tlsTransport } from '../client/transport.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { type AtKeys, defaultKeysPath, readKeysFile } from '../crypto/keys-file.ts'
-import { parseEndpoint } from '../directory/endpoint.ts'
+import { endpointText, parseEndpoint } from '../directory/endpoint.ts'
 import { dialAtSign, resolverFor } from '../directory/locate.ts'
 import { type Link, replyData } from '../wire/link.ts'
 import { readConfig } from './config.ts'
@@ -98,9 +98,12 @@ interface Place {
   /** Addresses of the directory, as people write them. */
   readonly directory: readonly string[]
   readonly server: { host: string; port: number } | undefined
-  /** Name in the certificate of the device on this machine, which is dialled as localhost. */
-  readonly localName?: string
+  /** Name in the certificate of the device on this machine, and the hosts under which it is dialled from here. */
+  readonly local?: { readonly name: string; readonly hosts: readonly string[] }
 }
+
+/** Where a listener of this machine is dialled: over loopback, unless it listens on one address alone. */
+const hostFromHere = (listensOn: string): string => (/^(?:::|0\.0\.0\.0)$/.test(listensOn) ? 'localhost' : listensOn)
 
 async function placeOf(options: ConnectOptions): Promise<Place> {
   const standard = ['root.atsign.org:64']
@@ -120,9 +123,11 @@ async function placeOf(options: ConnectOptions): Promise<Place> {
     const { atSign, bridge, dataDir, certificates, listen, ...config } = await readConfig(options.config)
     const caPath = certificates.chain === undefined ? join(dataDir, 'ca.pem') : certificates.ca
     const { enabled, port } = config.directory
-    const directory = enabled ? [`localhost:${port}`] : config.rootServer.addresses
-    const server = { host: 'localhost', port: listen.port }
-    return { atSign, keysPath: bridge.keys, caPath, directory, server, localName: config.host }
+    const [near, nearDirectory] = [hostFromHere(listen.host), hostFromHere(config.directory.host)]
+    const directory = enabled ? [endpointText({ host: nearDirectory, port })] : config.rootServer.addresses
+    const server = { host: near, port: listen.port }
+    const hosts = enabled ? [near, nearDirectory] : [near]
+    return { atSign, keysPath: bridge.keys, caPath, directory, server, local: { name: config.host, hosts } }
   }
   return { atSign: options.atsign, keysPath: undefined, caPath: undefined, directory: standard, server: undefined }
 }
@@ -136,9 +141,9 @@ export async function findTarget(options: ConnectOptions, io: Io): Promise<Targe
   const caPath = options.ca ?? place.caPath
   const ca = caPath === undefined ? undefined : await readFile(caPath, 'utf8')
   const transport = tlsTransport(ca, systemClock)
-  const { localName } = place
+  const { local } = place
   const dial: Target['dial'] = (address) =>
-    transport(address.host === 'localhost' && localName !== undefined ? { ...address, servername: localName } : address)
+    transport(local?.hosts.includes(address.host) ? { ...address, servername: local.name } : address)
   const directory = options.rootServer === undefined ? place.directory : options.rootServer.split(',')
   const resolver = resolverFor(directory, { clock: systemClock, dial })
   const server = options.server === undefined ? place.server : parseAddress(options.server, 6464)

@@ -1,5 +1,5 @@
-import { access, mkdir, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { access, chown, mkdir, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { createAtServer } from '../app.ts'
 import { deviceCertificate } from '../app-certificate.ts'
@@ -8,7 +8,7 @@ import type { Config } from '../config/load.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { systemClock } from '../core/clock.ts'
 import { silent } from '../core/log.ts'
-import { readKeysFile, writeKeysFile } from '../crypto/keys-file.ts'
+import { type AtKeys, readKeysFile, writeKeysFile } from '../crypto/keys-file.ts'
 import { createLog } from '../device/log.ts'
 import { giveBackMemory } from '../device/memory.ts'
 import { activate } from '../provision/activation.ts'
@@ -16,6 +16,7 @@ import { undoInterrupted } from '../provision/restore.ts'
 import { secretQr } from '../provision/secret.ts'
 import { version } from '../version.ts'
 import { readConfig } from './config.ts'
+import { writeConfigFile } from './config-file.ts'
 import { type ConnectOptions, findTarget, withConnection } from './connect.ts'
 import { ExitError, type Io, print } from './io.ts'
 
@@ -68,8 +69,7 @@ async function init(
   const file = resolve(options.config)
   const dataDir = resolve(options.data ?? '/var/lib/atedge')
   if (!(await exists(file))) {
-    await mkdir(join(file, '..'), { recursive: true })
-    await writeFile(file, firstConfig(atSign, dataDir, options.host), { mode: 0o640 })
+    await writeConfigFile(file, firstConfig(atSign, dataDir, options.host))
   }
   const config = await readConfig(file)
   if (config.atSign !== atSign) throw new ExitError(1, `${file} is for ${config.atSign}, not for ${atSign}`)
@@ -112,6 +112,16 @@ async function serve(options: { config: string; logLevel?: string; clockTrusted?
   log('info', 'stopped')
 }
 
+/** Writes keys; what root writes into the folder of a device is for the user of the service, whom that folder belongs to. */
+async function writeKeys(path: string, keys: AtKeys): Promise<void> {
+  const made = (await mkdir(dirname(path), { recursive: true, mode: 0o700 })) ?? path
+  await writeKeysFile(path, keys)
+  if (process.getuid?.() !== 0) return
+  const home = dirname(made)
+  const { uid, gid } = await stat(home)
+  for (let at = path; at !== home; at = dirname(at)) await chown(at, uid, gid)
+}
+
 async function activateCommand(options: ConnectOptions & { secret: string; json?: boolean }, io: Io): Promise<void> {
   const secret = (options.secret === '-' ? await io.readInput() : options.secret).trim()
   if (secret === '') throw new ExitError(1, 'the secret is empty')
@@ -125,7 +135,7 @@ async function activateCommand(options: ConnectOptions & { secret: string; json?
     ...(known === undefined ? {} : { keys: known }),
     progress: (step) => io.err(`… ${step}\n`),
     // Written before the secret goes: a crash between loses nothing.
-    onKeys: (keys) => (known === undefined ? writeKeysFile(target.keysPath, keys) : Promise.resolve()),
+    onKeys: (keys) => (known === undefined ? writeKeys(target.keysPath, keys) : Promise.resolve()),
   })
   target.close()
   print(io, options.json, { atSign: target.atSign, keys: target.keysPath }, () =>

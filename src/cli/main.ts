@@ -15,6 +15,7 @@ import { addRecordCommands } from './records.ts'
 import { addReloadCommand } from './reload.ts'
 import { addRestoreCommand } from './restore.ts'
 import { addStatusCommand } from './status.ts'
+import { addVerbCommand } from './verb.ts'
 
 const usageStatus = 2
 
@@ -51,6 +52,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   addDirectoryCommand(program, io)
   addReloadCommand(program, io)
   addPkamCommand(program, io)
+  addVerbCommand(program, io)
   configureAll(program, io)
   try {
     await program.parseAsync([...args], { from: 'user' })

@@ -2,9 +2,9 @@ import { rename, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { parseDocument } from 'yaml'
 import type { AtSign } from '../core/at-sign.ts'
-import { writeFileAtomically } from '../crypto/private-file.ts'
 import type { DeviceFiles } from '../provision/backup-content.ts'
 import { readConfig } from './config.ts'
+import { writeConfigFile } from './config-file.ts'
 import { ExitError } from './io.ts'
 
 /** What becomes of the configuration when a device is restored. */
@@ -72,7 +72,7 @@ export async function planConfig(atSign: AtSign, device: DeviceFiles, wishes: Wi
     outcome: found ? 'replaced' : 'written',
     async apply() {
       if (found) await rename(path, `${path}.before-restore`)
-      await writeFileAtomically(path, withDataDir(config, path, dataDir), { mode: 0o640, overwrite: true })
+      await writeConfigFile(path, withDataDir(config, path, dataDir))
     },
   }
 }

@@ -1,6 +1,6 @@
 import { type AtKey, keyKind, makeAtKey, parseAtKey } from './at-key.ts'
 import type { AtSign } from './at-sign.ts'
-import type { Grant } from './enrollment.ts'
+import { type Grant, primaryEnrollment, rootGrants } from './enrollment.ts'
 import { AtError, keyNotFound } from './errors.ts'
 
 /** Who stands behind a connection. */
@@ -16,6 +16,11 @@ export type Identity =
     }
   /** The server of another atSign, proven by `pol`. */
   | { readonly kind: 'peer'; readonly atSign: AtSign }
+
+/** The full owner by the credential of the onboarding; it may not replace that credential, as only the CRAM secret may. */
+export const rootIdentity: Identity = {
+  ...{ kind: 'owner', via: 'pkam', enrollmentId: primaryEnrollment, namespaces: rootGrants },
+}
 
 /** One thing that a command wants to do to one key. `verb` only words the refusal. */
 export interface Access {

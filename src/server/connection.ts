@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Identity } from '../core/access.ts'
 import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
@@ -31,6 +32,8 @@ export interface ConnectionOptions {
   readonly remoteAddress: string
   readonly certificate: PeerCertificate | undefined
   readonly durability?: Durability | undefined
+  /** Who it is without any login; nobody unless told. */
+  readonly identity?: Identity | undefined
   /** Memory that the long lines of peers share. */
   readonly peerLines?: LineBudget
   readonly onClose: () => void
@@ -63,7 +66,7 @@ const isStranger = (session: Session): boolean => session.identity.kind === 'any
  */
 export function openConnection(stream: Duplex, options: ConnectionOptions): Connection {
   const { gate, feed, clock, log } = options
-  const lines = lineSplitter(limits.openLineBytes)
+  const lines = lineSplitter(options.identity === undefined ? limits.openLineBytes : limits.lineBytes)
   const gone = new AbortController()
   // Both are read for every command, and are slow to read off an AbortController.
   const { signal } = gone
@@ -71,7 +74,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const createdAt = clock.now()
   let session: Session = {
     id: newSessionId(),
-    identity: { kind: 'anyone' },
+    identity: options.identity ?? { kind: 'anyone' },
     challenge: undefined,
     clientVersion: undefined,
     remoteAddress: options.remoteAddress,

@@ -23,6 +23,8 @@ export interface Origin {
   readonly durability?: Durability | undefined
   /** It was opened inside the process, as the bridge's: it takes no place and may be idle for as long as it likes. */
   readonly isInside?: boolean
+  /** Who it is without any login: only for connections from inside the process. */
+  readonly identity?: Identity
 }
 
 /** Serves the atProtocol on streams that somebody else accepted. */

@@ -27,6 +27,7 @@ const commands = [
     'status',
     'pkam',
     'reload',
+    'verb',
     'directory',
   ],
 ]
