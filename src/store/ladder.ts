@@ -270,6 +270,9 @@ export async function climb(ladder: Ladder): Promise<Climbed> {
   const climb: Climb = { ...ladder, path, mending, thorough: ladder.thorough || mending.isInterrupted }
   if (mending.isInterrupted)
     ladder.log('warn', 'an earlier start was cut off while it put the store right: it is done anew')
+  if (mending.isInterrupted && mending.source() === path) {
+    ladder.losses.step('an earlier start was cut off while it put the store right, and the copy from before is gone')
+  }
   const rung = await open(climb).catch((cause: unknown) => {
     if (cause instanceof Unkept) return readOnly(climb, cause.message)
     throw cause

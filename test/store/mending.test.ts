@@ -112,6 +112,17 @@ test('a start that is cut off while it goes back to the copy goes back once more
   expect(await expectSame(opening, 6)).toEqual(keys.filter((key) => key !== 'key25@alice'))
 })
 
+test('a start that is cut off and whose copy is gone is told, and issues no commit id twice', async () => {
+  const directory = await provisioned()
+  const log = await fileLike(directory, /\.log$/)
+  await smear(log, (await readFile(log)).indexOf(textOf('key25@alice')))
+  const images = await cutOffs(directory)
+  const opening = [...images].find(([what]) => what.endsWith('the database was opened'))?.[1] ?? ''
+  await rm(join(opening, 'aside'), { recursive: true })
+  const { held, steps, reused } = await outcome(opening)
+  expect([held.length < keys.length, steps, reused]).toEqual([true, 1, false])
+})
+
 test('a log that lost its end is told as such, however often a start is cut off', async () => {
   const directory = await provisioned()
   const log = await fileLike(directory, /\.log$/)
