@@ -1,5 +1,7 @@
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
 import { AtError, settledSyntax } from '../core/errors.ts'
+import { isDeepJson } from '../core/json.ts'
+import { limits } from '../core/limits.ts'
 import type { MetadataChange } from '../core/metadata.ts'
 import { metadataTag, parseTagValue, type Tag } from '../core/metadata-tags.ts'
 import { lineBreak } from '../core/one-line.ts'
@@ -13,6 +15,9 @@ export interface UpdateParams {
 }
 
 const bad = (reason: string): AtError => settledSyntax(`invalid update:json document: ${reason}`)
+
+/** The document, its metadata, and the levels of an `appMetadata` in it. */
+const documentDepth = limits.appMetadataDepth + 2
 
 /** JSON names of the four asserted times (page 07, 4.3). */
 const timeMembers: Record<string, keyof MetadataChange> = {
@@ -89,6 +94,8 @@ function readKey(document: Json, isPublic: boolean): AtKey {
  * @throws AtError AT0003 that names the member at fault
  */
 export function readUpdateDocument(text: string, nc: boolean): UpdateParams {
+  // What can be read may be too deep to be written again.
+  if (isDeepJson(text, documentDepth)) throw bad(`nested deeper than ${documentDepth} levels`)
   let document: unknown
   try {
     document = JSON.parse(text)

@@ -357,6 +357,11 @@ describe('update:json (page 07, 4.3)', () => {
       bad('metadata.ttl takes a whole number'),
     ],
     [
+      'appMetadata that is nested 100,000 deep',
+      `update:json:{"atKey":"x@alice","value":"v","metadata":{"isPublic":false,"isBinary":false,"isEncrypted":false,"appMetadata":{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}}}`,
+      bad('nested deeper than 34 levels'),
+    ],
+    [
       'half a key hash',
       json({ atKey: 'x@alice', value: 'v', metadata: { ...flags, pubKeyHash: { hash: 'abc' } } }),
       bad('metadata.pubKeyHash'),
