@@ -53,6 +53,8 @@ const tooLong = (): AtError =>
     'InboundBuffer overflow: server received request which exceeded the buffer size limit. Terminating the connection.',
   )
 const hasNul = (): AtError => invalidSyntax('the line holds a NUL character')
+/** Not AT0005: whoever hears that gives the notification up, and this one may be sent again. */
+const noRoom = (): AtError => new AtError('AT0028', 'too many long lines at one time; send it again later')
 /** Browsers can be made to send commands as the body of a request; the connection closes before any is read. */
 const requestLine = /^[\w!#$%&'*+.^`|~-]+ .+ HTTP\/\d(?:\.\d)?$/
 const notHttp = (): AtError => new AtError('AT0003', 'HTTP requests must negotiate ALPN http/1.1', { closes: true })
@@ -220,7 +222,7 @@ const nestedIn = (gate: Gatekeeping): Nested => ({
 })
 
 function answerFrame(frame: Frame, gate: Gatekeeping): Reply | Promise<Reply> {
-  if (frame.kind === 'tooLong') throw tooLong()
+  if (frame.kind === 'tooLong') throw frame.noRoom ? noRoom() : tooLong()
   if (frame.kind === 'notUtf8') throw notUtf8()
   return answerText(frame.text, gate)
 }

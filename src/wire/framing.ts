@@ -12,8 +12,8 @@ export type Frame =
     }
   /** The line was not UTF-8. */
   | { readonly kind: 'notUtf8' }
-  /** The line passed the limit; bytes are dropped up to its LF. */
-  | { readonly kind: 'tooLong' }
+  /** The line passed the limit, or there is no room for it beside others now; bytes are dropped up to its LF. */
+  | { readonly kind: 'tooLong'; readonly noRoom?: true }
 
 /** JavaScript's `trim` leaves U+0085, which Dart's removes (page 01, section 3). */
 const blank = /[\s\u0085]/
@@ -48,6 +48,8 @@ const uncountedBytes = 65_536
 /** What bytes that are not UTF-8 are read as; bytes may also be this character. */
 const replacement = '\ufffd'
 
+const noRoom: Frame = { kind: 'tooLong', noRoom: true }
+
 /** @param budget where a long line is counted until it was dealt with */
 function frameOf(bytes: Buffer, from: number, to: number, budget: LineBudget | undefined): Frame {
   const text = bytes.toString('utf8', from, to)
@@ -56,7 +58,7 @@ function frameOf(bytes: Buffer, from: number, to: number, budget: LineBudget | u
   if (budget === undefined || line.length <= uncountedBytes) return { kind: 'line', text: line }
   // V8 keeps a byte for each character while all are of ASCII, else at most two.
   const release = budget.take(text.length === to - from ? text.length : 2 * text.length)
-  return release === undefined ? { kind: 'tooLong' } : { kind: 'line', text: line, release }
+  return release === undefined ? noRoom : { kind: 'line', text: line, release }
 }
 
 const nothing = Buffer.alloc(0)
@@ -114,7 +116,7 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
     if (gaveWay) {
       gaveWay = false
       skipping = false
-      return { kind: 'tooLong' }
+      return noRoom
     }
     const whole = held.subarray(0, heldBytes)
     drop()
@@ -131,7 +133,7 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
     release: drop,
     push(chunk) {
       const bytes = chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-      const frames: Frame[] = gaveWay ? [{ kind: 'tooLong' }] : []
+      const frames: Frame[] = gaveWay ? [noRoom] : []
       gaveWay = false
       let from = 0
       for (let lf = bytes.indexOf(10); lf !== -1; lf = bytes.indexOf(10, from)) {
@@ -149,7 +151,7 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
         hold(rest)
         if (gaveWay) {
           gaveWay = false
-          frames.push({ kind: 'tooLong' })
+          frames.push(noRoom)
         }
       }
       return frames

@@ -12,6 +12,7 @@ const dealtWith = (frames: readonly Frame[]): Frame[] =>
     return line(frame.text)
   })
 const tooLong: Frame = { kind: 'tooLong' }
+const noRoom: Frame = { kind: 'tooLong', noRoom: true }
 const notUtf8: Frame = { kind: 'notUtf8' }
 
 /** Frames of an input that arrives in pieces cut at these places. */
@@ -137,11 +138,11 @@ describe('a line over the limit', () => {
     expect(none.push(Buffer.alloc(60_000, 'n'))).toEqual([])
     expect(long.push(Buffer.alloc(600_000, 'l'))).toEqual([])
     expect(short.push(Buffer.alloc(500_000, 's'))).toEqual([])
-    expect(long.push(Buffer.from('more'))).toEqual([tooLong])
+    expect(long.push(Buffer.from('more'))).toEqual([noRoom])
     expect(long.push(Buffer.from('and more\nscan\n'))).toEqual([line('scan')])
     expect(dealtWith(short.push(Buffer.from('\n')))).toEqual([line('s'.repeat(500_000))])
     expect(none.push(Buffer.from('\n'))).toEqual([line('n'.repeat(60_000))])
-    expect(long.push(Buffer.alloc(1_100_000, 'l'))).toEqual([tooLong])
+    expect(long.push(Buffer.alloc(1_100_000, 'l'))).toEqual([noRoom])
     expect(short.push(Buffer.alloc(900_000, 's'))).toEqual([])
     short.release()
     expect(long.push(Buffer.from('\n'))).toEqual([])
@@ -162,9 +163,9 @@ describe('a line over the limit', () => {
     expect(second.push(Buffer.alloc(550_000, 'u'))).toEqual([])
     const [other] = third.push(sent(300_000))
     expect(other?.kind).toBe('line')
-    expect(second.push(Buffer.from('u'))).toEqual([tooLong])
+    expect(second.push(Buffer.from('u'))).toEqual([noRoom])
     expect(budget.held()).toBe(700_000)
-    expect(first.push(sent(300_001))).toEqual([tooLong])
+    expect(first.push(sent(300_001))).toEqual([noRoom])
     for (const frame of [waiting, other, other]) dealtWith(frame === undefined ? [] : [frame])
     expect(budget.held()).toBe(0)
     expect(first.push(Buffer.from(`${'é'.repeat(100_000)}\n`))[0]?.kind).toBe('line')
