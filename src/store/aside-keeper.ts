@@ -5,6 +5,8 @@ import { isMending } from './mending.ts'
 import { reasonOf } from './refusal.ts'
 import { bytesAside, dropAside, dropOldAside } from './set-aside.ts'
 
+const cannotRemove = 'copies that were set aside cannot be removed'
+
 const dayMs = 86_400_000
 
 /** Keeps the copies that were set aside within bounds while a store is open. */
@@ -31,17 +33,23 @@ export function createAsideKeeper(parts: {
   /** A copy of a database that is not put right yet is all that there is. */
   const isNeeded = async (): Promise<boolean> => {
     await database.ready()
-    return database.readOnly() !== undefined || (await isMending(directory))
+    return isMending(directory)
   }
 
   return {
     size: () => bytesAside(directory, path),
-    drop: async () => ((await isNeeded()) ? 0 : dropAside(directory, 0)),
+    async drop() {
+      if (await isNeeded()) return 0
+      return dropAside(directory, 0).catch((cause: unknown) => {
+        log('warn', cannotRemove, { cause: reasonOf(cause) })
+        return 0
+      })
+    },
     async tidy() {
       if (elapsed(clock) - tidiedAt < dayMs || clock.trusted?.() === false || (await isNeeded())) return
       tidiedAt = elapsed(clock)
       await dropOldAside(directory, clock.now()).catch((cause: unknown) => {
-        log('warn', 'old copies that were set aside cannot be removed', { cause: reasonOf(cause) })
+        log('warn', cannotRemove, { cause: reasonOf(cause) })
       })
     },
   }

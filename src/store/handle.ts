@@ -1,7 +1,6 @@
 import { assertSpace, type Database } from './database.ts'
 import type { Climbed } from './ladder.ts'
 import { whyUnwritable } from './read-only.ts'
-import { reasonOf } from './refusal.ts'
 
 /** A database that can be opened again while others hold it. */
 export interface Handle extends Database {
@@ -32,27 +31,21 @@ export interface Again {
 export function createHandle(first: Database, path: string, climb: (how: Again) => Promise<Climbed>): Handle {
   let now = first
   let reopening: Promise<void> | undefined
-  /** Why it could not be opened again. */
-  let down: string | undefined
 
   async function exchange(corrupt: boolean): Promise<Omit<Climbed, 'database'>> {
-    if (now.isOpen() && now.readOnly() !== undefined) {
+    const before = now
+    const wasDown = !before.isOpen()
+    if (before.readOnly() !== undefined) {
       const because = await whyUnwritable(path)
       if (because !== undefined) throw new Error(`it was opened for reading only (${because})`)
-    } else if (now.isOpen()) await assertSpace(path)
-    const before = now
-    if (before.readOnly() === undefined) await before.close()
-    try {
-      const thorough = corrupt || down !== undefined
-      const { database, ...rest } = await climb({ thorough, afterCut: true, corrupt })
-      now = database
-      down = undefined
-      if (before.readOnly() !== undefined) await before.close()
-      return rest
-    } catch (cause) {
-      if (!now.isOpen()) down = `it could not be opened again: ${reasonOf(cause)}`
-      throw cause
+    } else {
+      if (!wasDown) await assertSpace(path)
+      await before.close()
     }
+    const { database, ...rest } = await climb({ thorough: corrupt || wasDown, afterCut: true, corrupt })
+    now = database
+    if (before.readOnly() !== undefined) await before.close()
+    return rest
   }
 
   return {
@@ -63,18 +56,18 @@ export function createHandle(first: Database, path: string, climb: (how: Again) 
     batch: (operations, sync) => now.batch(operations, sync),
     ready: () => reopening,
     async reopen(corrupt) {
-      const attempt = exchange(corrupt)
-      reopening = attempt.then(
+      const running = exchange(corrupt)
+      reopening = running.then(
         () => undefined,
         () => undefined,
       )
-      return attempt.finally(() => {
+      return running.finally(() => {
         reopening = undefined
       })
     },
     syncLog: () => now.syncLog(),
     isOpen: () => now.isOpen(),
-    readOnly: () => down ?? now.readOnly(),
+    readOnly: () => now.readOnly(),
     size: () => now.size(),
     tablesWritten: () => now.tablesWritten(),
     compact: () => now.compact(),

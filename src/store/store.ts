@@ -90,16 +90,22 @@ function tableWatch(path: string, losses: Losses, starts: Starts): (bytes: numbe
   }
 }
 
-function stateOf(database: Database, losses: Losses): StoreState {
-  if (database.readOnly() !== undefined) return database.isOpen() ? 'read-only' : 'down'
+function stateOf(database: Database, losses: Losses, readOnly: string | undefined): StoreState {
+  if (readOnly !== undefined) return database.isOpen() ? 'read-only' : 'down'
   const state = losses.state()
   return state === 'read-only' ? 'sound' : state
 }
 
-function healthOf(database: Database, losses: Losses, quarantine: Quarantine, scrub: Scrub): StoreHealth {
-  const [readOnly, report] = [database.readOnly(), losses.report()]
+function healthOf(
+  database: Database,
+  losses: Losses,
+  quarantine: Quarantine,
+  scrub: Scrub,
+  trouble?: string,
+): StoreHealth {
+  const [readOnly, report] = [database.readOnly() ?? trouble, losses.report()]
   return {
-    state: stateOf(database, losses),
+    state: stateOf(database, losses, readOnly),
     ...(readOnly === undefined ? {} : { readOnly }),
     ...(report === undefined ? {} : { report }),
     healed: losses.healings(),
@@ -181,9 +187,10 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     failed: (cause) => writer.distrust(cause),
     ...{ intervalMs, clock, log },
   })
+  const recovery = createRecovery(reopen, () => void writer.write(async () => {}, 'none').catch(() => {}), clock)
   const writer: Writer = createWriter({
     ...{ committed, log, batch, interval },
-    recover: createRecovery(reopen, () => void writer.write(async () => {}, 'none').catch(() => {}), clock),
+    recover: recovery.recover,
     async last(draft) {
       await releaseReserved(draft)
       time.last(draft)
@@ -254,7 +261,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
       losses.told(news)
       await keepLosses()
     },
-    health: () => healthOf(database, losses, quarantine, scrub),
+    health: () => healthOf(database, losses, quarantine, scrub, recovery.trouble()),
     async close() {
       const last = Promise.allSettled([scrub.note(), quarantine.flush(writer)])
       await writer.close()

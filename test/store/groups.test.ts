@@ -229,6 +229,33 @@ test('while a store cannot recover it says so, and does not wear out the flash w
   expect(store.health().readOnly).toBeUndefined()
 })
 
+test('a store that takes no changes any more says so, and goes on reading', async () => {
+  const held = heldBatches()
+  const [directory, clock] = [await temporary(), manualClock(start)]
+  const store = await opened(directory, { clock }, held)
+  const attempt = (key: string) => store.write((tx) => put(tx, key, '1'))
+  const first = attempt('a@alice')
+  await held.arrived()
+  held.next()
+  await first
+  const failing = attempt('b@alice')
+  await held.arrived()
+  const level = join(directory, 'level')
+  await rename(level, `${level}.away`)
+  held.next(new Error('input/output error'))
+  await expect(failing).rejects.toThrow('input/output error')
+  await expect(attempt('b@alice')).rejects.toThrow('ENOENT')
+  expect(store.health()).toMatchObject({ state: 'read-only', readOnly: expect.stringContaining('ENOENT') })
+  expect((await store.records.get('a@alice'))?.value).toBe('1')
+  await rename(`${level}.away`, level)
+  clock.advance(1_000)
+  const healed = attempt('b@alice')
+  await held.arrived()
+  held.next()
+  expect(await healed).toBe(1)
+  expect(store.health().state).toBe('sound')
+})
+
 test('a store that has failed comes back when it can, whether or not anybody wants to change anything', async () => {
   const { clock, store, attempt, uncover } = await hidden()
   await expect(attempt()).rejects.toThrow('not a directory')
