@@ -151,6 +151,7 @@ export async function listenFor(
     const listener = await listenTls({
       ...{ ...at, alpn: offeredProtocols, handshakeMs: limits.handshakeMs, maxSockets },
       knowsTime: server.clock.trusted,
+      clock: server.clock,
       onConnection,
     })
     return {

@@ -21,27 +21,39 @@ export const withMembers = (log: Log, fixed: Readonly<Record<string, unknown>>):
 
 const minuteMs = 60_000
 
+/** Peers that lines of one kind name in a minute; names are chosen by strangers, so the others share a line. */
+const mostNamed = 16
+
 /**
  * Warnings that a stranger can cause as often as it likes: the first of a kind is written at once, the others of the
- * next minute as one line with their `count` and the members of the last.
+ * next minute as one line with their `count` and the members of the last. Those that name a `peer` are of a kind for each.
  */
 export function oncePerMinute(log: Log, clock: Clock): (message: string, members: Record<string, unknown>) => void {
-  const held = new Map<string, { count: number; members: Record<string, unknown> }>()
-  const tellLater = (message: string): void => {
+  interface Held {
+    count: number
+    members: Record<string, unknown>
+  }
+  const held = new Map<string, Map<unknown, Held>>()
+  const tellLater = (message: string, kinds: Map<unknown, Held>, who: unknown): void => {
     clock.after(minuteMs, () => {
-      const last = held.get(message)
-      held.delete(message)
-      if (last === undefined || last.count === 0) return
-      log('warn', message, { ...last.members, count: last.count })
-      held.set(message, { count: 0, members: last.members })
-      tellLater(message)
+      const last = kinds.get(who)
+      kinds.delete(who)
+      if (last !== undefined && last.count > 0) {
+        log('warn', message, { ...last.members, count: last.count })
+        kinds.set(who, { count: 0, members: last.members })
+        tellLater(message, kinds, who)
+      } else if (kinds.size === 0) held.delete(message)
     })
   }
   return (message, members) => {
-    const last = held.get(message)
-    held.set(message, { count: last === undefined ? 0 : last.count + 1, members })
+    const kinds = held.get(message) ?? new Map<unknown, Held>()
+    held.set(message, kinds)
+    const { peer } = members
+    const who = kinds.has(peer) || kinds.size < mostNamed ? peer : undefined
+    const last = kinds.get(who)
+    kinds.set(who, { count: last === undefined ? 0 : last.count + 1, members })
     if (last !== undefined) return
     log('warn', message, members)
-    tellLater(message)
+    tellLater(message, kinds, who)
   }
 }

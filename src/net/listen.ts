@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type TLSSocket } from 'node:tls'
-import type { Log } from '../core/log.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
+import { type Log, oncePerMinute } from '../core/log.ts'
 import type { PeerCertificate } from '../core/session.ts'
 import { type ServerContext, serverTls } from './tls-context.ts'
 import { createTrust, peerCertificateOf } from './trust.ts'
@@ -25,6 +26,8 @@ export interface ListenOptions extends ServerContext {
   readonly handshakeMs: number
   /** Open sockets, handshakes included. One more costs the address with most unfinished handshakes its oldest. */
   readonly maxSockets?: number
+  /** By which the log names a flood once a minute; the machine's unless told. */
+  readonly clock?: Clock
   /** False while nobody knows the time: client certificates are then judged without their dates. */
   readonly knowsTime?: () => boolean
   readonly log: Log
@@ -71,6 +74,7 @@ function oldestOfMost(sockets: Iterable<Socket>): Socket | undefined {
  */
 export async function listenTls(options: ListenOptions): Promise<Listener> {
   const { host, port, log } = options
+  const warn = oncePerMinute(log, options.clock ?? systemClock)
   const raw = new Set<Socket>()
   /** Sockets whose handshake is not done, oldest first, by their address. */
   const unproven = new Map<string, Socket>()
@@ -89,6 +93,7 @@ export async function listenTls(options: ListenOptions): Promise<Listener> {
   server.on('connection', (socket: Socket) => {
     if (raw.size >= (options.maxSockets ?? Number.POSITIVE_INFINITY)) {
       const oldest = oldestOfMost(unproven.values()) ?? socket
+      warn('an unfinished connection gave way to a newcomer', { remoteAddress: oldest.remoteAddress ?? 'unknown' })
       oldest.destroy()
       raw.delete(oldest)
       if (oldest === socket) return

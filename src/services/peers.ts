@@ -3,7 +3,7 @@ import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import type { Log } from '../core/log.ts'
+import { type Log, oncePerMinute } from '../core/log.ts'
 import { readProof } from '../crypto/challenge.ts'
 import { createLineBudget } from '../wire/line-budget.ts'
 import { type Link, openLink, replyData } from '../wire/link.ts'
@@ -87,6 +87,9 @@ interface Place {
 /** Failures that say nothing about the peer's atServer: the directory does not know it, or we had no place. */
 const notItsFault: ReadonlySet<string> = new Set(['AT0006', 'AT0007'])
 
+/** Ends of a session that no atServer causes: a reply beyond every limit, and what is no reply. */
+const amiss: ReadonlySet<string> = new Set(['AT0005', 'AT0008', 'AT0011'])
+
 const ended = (signal: AbortSignal): Promise<never> =>
   new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
 
@@ -109,6 +112,7 @@ export function createPeers(options: PeersOptions): Peers {
   /** atSigns whose last known address led to no session: the directory is asked again before the next attempt. */
   const doubtful = new Set<AtSign>()
   const health = createPeerHealth({ clock, log, random: options.random ?? Math.random })
+  const warn = oncePerMinute(log, clock)
   let closed = false
 
   const stopping = (): AtError => new AtError('AT0008', 'this atServer is stopping')
@@ -138,6 +142,9 @@ export function createPeers(options: PeersOptions): Peers {
         lost = error
         const early = readyAt !== undefined && clock.now() - readyAt < provesItselfMs
         if (error !== undefined && early && !answers) health.failed(peer, error)
+        else if (readyAt !== undefined && error instanceof AtError && amiss.has(error.code)) {
+          warn('a peer spoke amiss and was hung up on', { peer, code: error.code, reason: error.message })
+        }
         onClose()
       },
     })

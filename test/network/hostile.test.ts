@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { AtSign } from '../../src/core/at-sign.ts'
 import { limits } from '../../src/core/limits.ts'
-import { type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { type Answer, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 const mega = 1_000_000
@@ -34,6 +34,14 @@ async function pour(client: Client, bytes: number): Promise<void> {
 
 const warnings = (message: string): unknown[] =>
   alice.logs.filter((entry) => entry.level === 'warn' && entry.message === message).map(({ details }) => details)
+
+/** How often a peer whose answers cannot be used was named. */
+const named = (peer: AtSign): number =>
+  alice.logs.filter(
+    ({ message, details }) =>
+      details['peer'] === peer &&
+      (message === 'a peer spoke amiss and was hung up on' || message === 'no session with a peer'),
+  ).length
 
 describe('a peer that sends too much', () => {
   it('in one line of 100 MB is told so once and sent away; the log names it, others are served', async () => {
@@ -137,6 +145,46 @@ describe('a peer whose answer has no end', () => {
     expect(await other.ask('lookup:phone.wavi@carol')).toBe('data:1\n@alice@')
     expect(await owner.reply()).toMatch(expected)
     expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+    expect(named('@bob')).toBe(1)
+  })
+
+  it('now and then is named once a minute, holds no memory once it is cut off, and others are named by themselves', async () => {
+    const replies = async (): Promise<number> => (await alice.server.status()).peerLineBytes.replies
+    let largest = 0
+    const endless: Answer = (line, { usual, send }) => {
+      if (!line.startsWith('lookup:all:phone')) return usual()
+      const more = (): void => {
+        if (send('x'.repeat(mega))) setImmediate(more)
+      }
+      send('data:')
+      more()
+      return undefined
+    }
+    for (const peer of ['@bob', '@carol'] as const) await network.script(peer, endless)
+    for (let time = 0; time < 3; time++) {
+      for (const peer of ['@bob', '@carol'] as const) {
+        expect(await owner.ask(`lookup:lamp.wavi${peer}`)).toMatch(/^error:AT0015-/)
+        owner.write(`lookup:phone.wavi${peer}\n`)
+        let isOver = false
+        const reply = owner.reply().finally(() => {
+          isOver = true
+        })
+        await until(async () => {
+          largest = Math.max(largest, await replies())
+          return isOver
+        })
+        expect(await reply).toMatch(/^error:AT0005-/)
+        expect(await replies()).toBe(0)
+      }
+    }
+    expect(largest).toBeGreaterThan(0)
+    expect(largest).toBeLessThanOrEqual(limits.peerLineBytes)
+    expect([named('@bob'), named('@carol')]).toEqual([1, 1])
+    network.clock.advance(60_000)
+    const told = warnings('a peer spoke amiss and was hung up on')
+    for (const peer of ['@bob', '@carol']) {
+      expect(told).toContainEqual(expect.objectContaining({ peer, code: 'AT0005', count: 2 }))
+    }
   })
 
   it('that speaks without being asked is not listened to', async () => {
@@ -147,6 +195,7 @@ describe('a peer whose answer has no end', () => {
     const answer = await owner.ask('lookup:phone.wavi@bob')
     expect(answer).toMatch(/^error:AT\d{4}-/)
     expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
+    expect(named('@bob')).toBe(1)
   })
 })
 
@@ -167,7 +216,13 @@ describe('connections that say nothing', () => {
     const bob = await sessionOf('@bob')
     expect(await bob.ask('noop:0')).toBe('data:ok\n@bob@')
     expect(await owner.ask('noop:0')).toBe('data:ok\n@alice@')
-    expect(sockets.size).toBeLessThanOrEqual(400)
+    expect(sockets.size).toBeLessThanOrEqual(2 * limits.inboundConnections)
+    const { connections } = await alice.server.status()
+    expect(connections.total).toBeLessThanOrEqual(limits.inboundConnections)
+    const gaveWay = 'an unfinished connection gave way to a newcomer'
+    expect(warnings(gaveWay)).toEqual([{ remoteAddress: expect.stringContaining('127.0.0.1') }])
+    network.clock.advance(60_000)
+    expect(warnings(gaveWay)).toHaveLength(2)
     for (const socket of sockets) socket.destroy()
     await until(() => sockets.size === 0)
   })
