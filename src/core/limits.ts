@@ -32,6 +32,8 @@ export const limits = {
   pipelinedLines: 1_000,
   /** Characters of those lines; reading stops there. */
   pipelinedChars: 1_048_576,
+  /** The same on connections of anybody else: all 200 of them together hold 25 MiB. */
+  pipelinedCharsOfOthers: 131_072,
   /** Memory for lookups that were parsed before, in bytes: some hundred of them. */
   parsedLineBytes: 1_048_576,
   /** Memory for places where pages of `scan` ended, in bytes: some hundred; a forgotten one is counted off anew. */

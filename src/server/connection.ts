@@ -7,13 +7,12 @@ import type { PeerCertificate, Session } from '../core/session.ts'
 import type { Durability } from '../core/storage.ts'
 import { newSessionId } from '../crypto/challenge.ts'
 import type { FeedSource, WriteLine } from '../services/feed.ts'
-import { type Frame, lineSplitter } from '../wire/framing.ts'
+import { dealtWith, type Frame, lineSplitter } from '../wire/framing.ts'
 import type { LineBudget } from '../wire/line-budget.ts'
 import type { Answer, Gate } from './dispatch.ts'
 import { createHeldLines } from './held.ts'
 import { createInOrder } from './in-order.ts'
 import { createOutput } from './output.ts'
-import { whenRead } from './when-read.ts'
 
 /** One client, from greeting to close. */
 export interface Connection {
@@ -53,11 +52,10 @@ const nothing: readonly Frame[] = []
 
 const weightOf = (frame: Frame): number => (frame.kind === 'line' ? frame.text.length : 0)
 
-const release = (frame: Frame | undefined): void => {
-  if (frame?.kind === 'line') frame.release?.()
-}
-
 const isStranger = (session: Session): boolean => session.identity.kind === 'anyone'
+
+const mostChars = ({ identity }: Session): number =>
+  identity.kind === 'owner' ? limits.pipelinedChars : limits.pipelinedCharsOfOthers
 
 /**
  * Serves the atProtocol on any duplex stream: TLS sockets and in-process pairs alike. Lines are answered strictly in
@@ -109,7 +107,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   /** The client sends faster than it is answered, or leaves its answers unread. */
   const isAhead = (): boolean =>
     queue.length - next >= limits.pipelinedLines ||
-    queuedChars >= limits.pipelinedChars ||
+    queuedChars >= mostChars(session) ||
     output.waiting() > limits.unsentBytes
 
   const resumeReading = (): void => {
@@ -118,7 +116,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
 
   /** Lets go of lines, once that is worth it. */
   const forget = (count: number): void => {
-    for (let index = next; index < count; index++) release(queue[index])
+    for (let index = next; index < count; index++) dealtWith(queue[index])
     next = count
     if (next < queue.length && next < limits.pipelinedLines && !startedLong) return
     startedLong = false
@@ -169,11 +167,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     end()
   }
 
-  /** @returns undefined when the client reads fast enough */
-  const whenTaken = (): Promise<void> | undefined =>
-    !ended && output.waiting() > limits.unsentBytes ? whenRead(output, clock, standsStill) : undefined
-
-  const notifications = createHeldLines({ output, whenTaken, standsStill })
+  const notifications = createHeldLines({ output, clock, isOver: () => ended, standsStill })
 
   const sendNotification: WriteLine = (line) => {
     if (closing) return undefined
@@ -205,15 +199,13 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   }
 
   const answers = createInOrder(conclude, () => {
-    if (running) return
-    if (closing) rest()
-    else drain()
+    if (!running) goOn()
   })
 
   /** Whether a line has to wait for the answers to those before it. */
   const mustWait = (frame: Frame): boolean =>
     answers.waiting() > 0 &&
-    (answers.waiting() >= limits.overlappingCommands || charsUnderWay >= limits.pipelinedChars || !gate.overlaps(frame))
+    (answers.waiting() >= limits.overlappingCommands || charsUnderWay >= mostChars(session) || !gate.overlaps(frame))
 
   /** @returns a promise until the next line may be looked at, undefined when it may be at once */
   const take = (frame: Frame): Promise<unknown> | undefined => {
@@ -225,12 +217,12 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     const outcome = gate.answer(session, frame, { signal, monitoring })
     if (frame.kind === 'line' && frame.release !== undefined) startedLong = true
     if (!('later' in outcome)) {
-      release(frame)
+      dealtWith(frame)
       answers.add({ answer: outcome, monitoring, weight })
       return undefined
     }
     const later = outcome.later.then((answer) => {
-      release(frame)
+      dealtWith(frame)
       return { answer, monitoring, weight }
     })
     answers.add(later)

@@ -1,6 +1,8 @@
+import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
 import type { WriteLine } from '../services/feed.ts'
 import type { Output } from './output.ts'
+import { whenRead } from './when-read.ts'
 
 /** The notifications of one monitor on their way out. A multiplexed one hears none between a command and its reply. */
 export interface HeldLines {
@@ -17,18 +19,23 @@ export interface HeldLines {
 /** What the connection of the monitor brings. */
 export interface HeldLinesOptions {
   readonly output: Output
-  /** @returns undefined when the client reads fast enough, else a promise until it has read */
-  readonly whenTaken: () => Promise<void> | undefined
+  readonly clock: Clock
+  /** Whether the connection has ended. */
+  readonly isOver: () => boolean
   /** Called when the client leaves more unread than a monitor may. */
   readonly standsStill: () => void
 }
 
-export function createHeldLines({ output, whenTaken, standsStill }: HeldLinesOptions): HeldLines {
+export function createHeldLines({ output, clock, isOver, standsStill }: HeldLinesOptions): HeldLines {
   /** Undefined while lines go out at once. */
   let held: string[] | undefined
   let chars = 0
   /** Run once nothing waits any more. */
   let onReleased: (() => void)[] = []
+
+  /** @returns undefined when the client reads fast enough */
+  const whenTaken = (): Promise<void> | undefined =>
+    !isOver() && output.waiting() > limits.unsentBytes ? whenRead(output, clock, standsStill) : undefined
 
   const whenReleased = (): Promise<void> =>
     new Promise((resolve) => {

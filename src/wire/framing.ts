@@ -15,6 +15,11 @@ export type Frame =
   /** The line passed the limit, or there is no room for it beside others now; bytes are dropped up to its LF. */
   | { readonly kind: 'tooLong'; readonly noRoom?: true }
 
+/** Gives back the memory of a long line, once it was dealt with or never will be. */
+export function dealtWith(frame: Frame | undefined): void {
+  if (frame?.kind === 'line') frame.release?.()
+}
+
 /** JavaScript's `trim` leaves U+0085, which Dart's removes (page 01, section 3). */
 const blank = /[\s\u0085]/
 

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { type Frame, lineSplitter } from './framing.ts'
+import { dealtWith, type Frame, lineSplitter } from './framing.ts'
 import type { LineBudget } from './line-budget.ts'
 import { errorOfLine } from './reply-data.ts'
 
@@ -184,7 +184,7 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
     if (!started) start(chunk[0])
     for (const frame of closed ? [] : splitter.push(chunk)) {
       if (!closed) onFrame(frame)
-      if (frame.kind === 'line') frame.release?.()
+      dealtWith(frame)
     }
     if (!closed && pending[0]?.proves) lookForPrompt(chunk)
   }

@@ -249,6 +249,20 @@ describe('a client that does not read', () => {
     for (let i = 0; i < taken * perChunk; i++) expect((await owner.reply()).length).toBe(50_013)
   })
 
+  test('who is not the owner has few lines wait while a command runs', async () => {
+    const dave = await startServer({ atSign: '@dave' })
+    connectServers(alice, dave)
+    const line = `${'x'.repeat(8_191)}\n`
+    for (const client of [await raw(alice), await asPeer(alice, dave)]) {
+      client.write('noop:5000\n')
+      const taken = await writeUntilFull(client, line, 200)
+      expect(taken * line.length).toBeLessThan(2 * limits.pipelinedCharsOfOthers)
+      alice.clock.advance(5_000)
+      expect(await client.reply()).toMatch(/^data:ok\n/)
+      for (let i = 0; i < taken; i++) expect(await client.reply()).toMatch(/^error:AT0003-/)
+    }
+  })
+
   test('does not fill the memory with lines while a command runs', async () => {
     const owner = await asEnrolled(alice, 'app')
     owner.write('noop:5000\n')
