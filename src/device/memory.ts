@@ -5,7 +5,7 @@ import type { Log } from '../core/log.ts'
 
 /** What is known about the memory and the work of this process, and how garbage is collected. */
 export interface MemorySeams {
-  /** Bytes that V8 has taken from the system, garbage and free room included. */
+  /** Bytes that V8 has taken from the system, garbage, free room and buffers included. */
   heapBytes(): number
   /** Milliseconds of processor time so far. */
   processorMs(): number
@@ -28,7 +28,10 @@ function collector(): () => void {
 export function processSeams(): MemorySeams {
   const collect = collector()
   return {
-    heapBytes: () => process.memoryUsage().heapTotal,
+    heapBytes() {
+      const { heapTotal, external } = process.memoryUsage()
+      return heapTotal + external
+    },
     processorMs() {
       const { user, system } = process.cpuUsage()
       return (user + system) / 1_000

@@ -21,6 +21,9 @@ async function tableNames(path: string): Promise<{ all: string[]; own: string[];
   return { all, own, isCertain: known !== undefined && own.length >= known.size }
 }
 
+/** Tables differ a little in size: the first one makes room for the others. */
+const roomUnit = 1_048_576
+
 /** Reads files one after another into the same memory: what one gave is gone when the next one is read. */
 function createReader(): (path: string) => Promise<Buffer> {
   let room = Buffer.alloc(0)
@@ -28,7 +31,7 @@ function createReader(): (path: string) => Promise<Buffer> {
     const file = await open(path, 'r')
     try {
       const { size } = await file.stat()
-      if (room.length < size) room = Buffer.allocUnsafeSlow(size)
+      if (room.length < size) room = Buffer.allocUnsafeSlow(Math.ceil(size / roomUnit) * roomUnit)
       let end = 0
       for (let more = 1; more > 0; end += more) more = (await file.read(room, end, size - end)).bytesRead
       return room.subarray(0, end)
