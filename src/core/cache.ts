@@ -73,10 +73,13 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
 /** More than a cache has places here: a value is kept from the second of two offers between which fewer others were made. */
 const recurrenceSlots = 16_384
 
+/** Places in which a key may be remembered: few keys that are asked for in turn would push each other out of one. */
+const ways = 4
+
 /**
  * Tells which keys are asked for again.
  * @param slots how many keys it remembers, a power of two; four bytes each
- * @returns a function that says whether a key was asked for not long ago; one in four thousand million is mistaken for another
+ * @returns a function that says whether a key was asked for not long ago; one in a thousand million is mistaken for another
  */
 export function createRecurrence(slots: number): (key: string) => boolean {
   const seen = new Uint32Array(slots)
@@ -84,9 +87,11 @@ export function createRecurrence(slots: number): (key: string) => boolean {
     let hash = 0x811c9dc5
     for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
     // The lowest bits of neighbouring keys differ little before they are stirred.
-    const slot = (hash ^ (hash >>> 15)) & (slots - 1)
-    const known = seen[slot] === hash >>> 0
-    seen[slot] = hash
-    return known
+    const first = (hash ^ (hash >>> 15)) & (slots - ways)
+    const known = seen.subarray(first, first + ways).includes(hash >>> 0)
+    if (known) return true
+    seen.copyWithin(first + 1, first, first + ways - 1)
+    seen[first] = hash
+    return false
   }
 }

@@ -173,3 +173,7 @@ export function mergeMetadata(
 export const isLive = (metadata: Metadata, now: number): boolean =>
   (metadata.availableAt === undefined || metadata.availableAt <= now) &&
   (metadata.expiresAt === undefined || metadata.expiresAt >= now)
+
+/** Whether a record is to be served at some times only. */
+export const isTimed = ({ availableAt, expiresAt }: Metadata): boolean =>
+  availableAt !== undefined || expiresAt !== undefined

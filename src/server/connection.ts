@@ -269,11 +269,28 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   /** Base Rust sends an empty line behind a command in the same write and expects one answer (page 05, 2.3). */
   const isEcho = (frame: Frame, index: number): boolean => index > 0 && frame.kind === 'line' && frame.text === ''
 
+  /** Lines whose answers are known are answered at once, while none waits before them. @returns those behind them */
+  const answerKnown = (frames: readonly Frame[]): readonly Frame[] => {
+    if (queue.length > next || answers.waiting() > 0 || running || unsubscribe !== undefined) return frames
+    let known = 0
+    for (; output.waiting() <= limits.unsentBytes; known++) {
+      const frame = frames[known]
+      const text = frame?.kind === 'line' ? gate.recall(session, frame.text) : undefined
+      if (text === undefined) break
+      output.push(text)
+    }
+    if (known === 0) return frames
+    refusals = 0
+    output.flush()
+    return known === frames.length ? nothing : frames.slice(known)
+  }
+
   stream.on('data', (chunk: Uint8Array) => {
     if (closing) return
     lastActiveAt = clock.now()
     const came = lines.push(chunk)
-    const frames = came.length > 1 ? came.filter((frame, index) => !isEcho(frame, index)) : came
+    const frames = answerKnown(came.length > 1 ? came.filter((frame, index) => !isEcho(frame, index)) : came)
+    if (frames.length === 0 && !isAhead()) return
     for (const frame of frames) queuedChars += weightOf(frame)
     queue = queue.length === next ? frames : queue.slice(next).concat(frames)
     next = 0

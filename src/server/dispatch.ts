@@ -1,17 +1,16 @@
-import { type Identity, permits } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
-import { type Cache, createCache } from '../core/cache.ts'
-import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.ts'
+import type { Cache } from '../core/cache.ts'
+import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, oncePerMinute } from '../core/log.ts'
-import { promptOf, type Session, sessionKind } from '../core/session.ts'
+import { promptOf, type Session } from '../core/session.ts'
 import type { Durability } from '../core/storage.ts'
 import { type AnyVerb, findVerb } from '../verbs/table.ts'
 import type { Nested, Ports } from '../verbs/verb.ts'
 import type { Frame } from '../wire/framing.ts'
-import { ownTexts } from '../wire/own-text.ts'
 import { redact } from '../wire/redact.ts'
 import { errorLine, type Reply, type Subscription } from '../wire/reply.ts'
+import { judge, keepAnswer, keptAnswer, type Parsed, readLine, rememberLines } from './read-line.ts'
 
 /** What became of one line. */
 export interface Answer {
@@ -36,6 +35,11 @@ export interface Later {
 export interface Gate {
   /** Judges and runs one line; never throws. A line that waits for nothing is answered at once. */
   answer(session: Session, frame: Frame, context: GateContext): Answer | Later
+  /**
+   * The answer to a line that was given to the same session before and is right still, when the session has no monitor.
+   * @returns undefined when it is not known
+   */
+  recall(session: Session, text: string): string | undefined
   /** Whether a line may be started while earlier ones that may as well still wait for their commit. */
   overlaps(frame: Frame): boolean
 }
@@ -52,27 +56,9 @@ const tooLong = (): AtError =>
     'AT0005',
     'InboundBuffer overflow: server received request which exceeded the buffer size limit. Terminating the connection.',
   )
-const hasNul = (): AtError => invalidSyntax('the line holds a NUL character')
 /** Not AT0005: whoever hears that gives the notification up, and this one may be sent again. */
 const noRoom = (): AtError => new AtError('AT0028', 'too many long lines at one time; send it again later')
-/** Browsers can be made to send commands as the body of a request; the connection closes before any is read. */
-const requestLine = /^[\w!#$%&'*+.^`|~-]+ .+ HTTP\/\d(?:\.\d)?$/
-const notHttp = (): AtError => new AtError('AT0003', 'HTTP requests must negotiate ALPN http/1.1', { closes: true })
 const notUtf8 = (): AtError => invalidSyntax('the line is not valid UTF-8')
-const hint = (verb: AnyVerb): string => `e.g. ${(verb.examples[0] ?? verb.name).slice(0, 80)}`
-
-/** Parses, and words a syntax error with the verb's name and an example, unless its words are settled. */
-function parse(verb: AnyVerb, rest: string): unknown {
-  try {
-    return verb.grammar.parse(rest)
-  } catch (error) {
-    if (error instanceof AtError && error.code === 'AT0003' && !error.verbatim) {
-      throw invalidSyntax(`Invalid syntax in ${verb.name}: ${error.message}; ${hint(verb)}`)
-    }
-    throw error
-  }
-}
-
 /** Lets a command go when it takes longer than any peer may; the connection lives on. */
 function withDeadline(work: Promise<Reply>, ports: Ports, verb: AnyVerb): Promise<Reply> {
   return new Promise((resolve, reject) => {
@@ -90,61 +76,6 @@ function asAtError(error: unknown, log: Log): AtError {
   return new AtError('AT0011', 'unexpected fault, see the log of the atServer')
 }
 
-/** @throws AtError AT0003 for a line that is none of the atProtocol */
-function refuseForeign(text: string): void {
-  if (text.includes(' HTTP/') && requestLine.test(text)) throw notHttp()
-  // Clients in C end a text there.
-  if (text.includes('\0')) throw hasNul()
-}
-
-/** A line that was parsed. */
-interface Parsed {
-  readonly verb: AnyVerb
-  readonly params: unknown
-  /** Text behind the verb's name. */
-  readonly rest: string
-  /** Of a line that is remembered, whom it was last permitted to: what it touches depends on who asks alone. */
-  permittedTo: Identity | undefined
-}
-
-/** Longest line that is remembered, in characters. */
-const rememberedChars = 300
-
-/** @throws AtError AT0003 for an unknown verb */
-function verbOf(text: string): { verb: AnyVerb; rest: string } {
-  const found = findVerb(text)
-  if (found === undefined) throw invalidSyntax('invalid command')
-  return found
-}
-
-/**
- * Who reads, reads the same again and again: lines of verbs that say so are parsed once. Parameters are never edited.
- * @returns the verb of a line that a session may use, with what it asks for
- * @throws AtError AT0003, AT0401 and whatever parsing throws
- */
-function read(text: string, { session, remembered }: Gatekeeping): Parsed {
-  const known = remembered.get(text)?.value
-  if (known === undefined) refuseForeign(text)
-  const { verb, rest } = known ?? verbOf(text)
-  if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
-  if (known !== undefined) return known
-  // What a verb keeps must not keep the line.
-  const parsed: Parsed = { verb, params: ownTexts(parse(verb, rest), text.length), rest, permittedTo: undefined }
-  if (verb.repeats === true && text.length <= rememberedChars) remembered.offer(text, parsed)
-  return parsed
-}
-
-/** @throws AtError the refusal of the first key that the session may not touch */
-function judge(parsed: Parsed, { session, ports }: Gatekeeping): void {
-  // An identity is replaced as a whole, never edited.
-  if (parsed.permittedTo === session.identity) return
-  for (const access of parsed.verb.access?.(parsed.params, session, ports.self) ?? []) {
-    const refusal = permits(session.identity, access)
-    if (refusal !== undefined) throw refusal
-  }
-  parsed.permittedTo = session.identity
-}
-
 /** What every line of one connection is judged and run with. */
 interface Gatekeeping {
   readonly remembered: Cache<Parsed>
@@ -153,6 +84,8 @@ interface Gatekeeping {
   readonly session: Session
   readonly signal: AbortSignal
   readonly nested: () => Nested
+  /** Set when the line was parsed. */
+  parsed?: Parsed | undefined
   /** Set for a verb that overlaps: resolves as soon as its change has its place in the order of changes. */
   staged?: Promise<void> | undefined
 }
@@ -181,8 +114,9 @@ function announcing(ports: Ports, gate: Gatekeeping): Ports {
 
 function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   const { ports } = gate
-  const parsed = read(text, gate)
-  judge(parsed, gate)
+  const parsed = readLine(text, gate.session, gate.remembered)
+  gate.parsed = parsed
+  judge(parsed, gate.session, ports.self)
   const { verb, params, rest } = parsed
   const own = mayOverlap(verb, rest) ? announcing(ports, gate) : ports
   const outcome = verb.run(params, own, gate)
@@ -216,7 +150,7 @@ function settled<T>(answer: (of: T, gate: Gatekeeping) => Reply | Promise<Reply>
 const nestedIn = (gate: Gatekeeping): Nested => ({
   verbOf: (line) => findVerb(line)?.verb.name,
   run: async (line) => {
-    const inner: Gatekeeping = { ...gate, staged: undefined, nested: () => nestedIn(inner) }
+    const inner: Gatekeeping = { ...gate, parsed: undefined, staged: undefined, nested: () => nestedIn(inner) }
     return settled(answerText, line, inner)
   },
 })
@@ -253,7 +187,7 @@ const foul: ReadonlySet<string> = new Set(['AT0005', 'AT0009'])
  * session admitted, parsed, permitted, run within a deadline, encoded, logged.
  */
 export function createGate(ports: Ports, log: Log): Gate {
-  const remembered = createCache<Parsed>(limits.parsedLineBytes, (text) => 300 + 2 * text.length)
+  const remembered = rememberLines()
   const byDurability = { group: durable(ports, 'group'), interval: durable(ports, 'interval') }
   const warn = oncePerMinute(log, ports.clock)
   const note = (session: Session, frame: Frame, { error }: Reply): void => {
@@ -273,6 +207,12 @@ export function createGate(ports: Ports, log: Log): Gate {
     return encode(reply, session, ports.self, monitoring)
   }
   return {
+    recall(session, text) {
+      // A line of the log for each command goes the long way.
+      if (log.enabled?.('debug') !== false) return undefined
+      const parsed = remembered.get(text)?.value
+      return parsed === undefined ? undefined : keptAnswer(parsed, session, ports)
+    },
     overlaps(frame) {
       const found = frame.kind === 'line' ? findVerb(frame.text) : undefined
       return found !== undefined && mayOverlap(found.verb, found.rest)
@@ -286,10 +226,16 @@ export function createGate(ports: Ports, log: Log): Gate {
         session,
         signal,
         nested: () => nestedIn(gate),
+        parsed: undefined,
         staged: undefined,
       }
       const outcome = settled(answerFrame, frame, gate)
-      if (!(outcome instanceof Promise)) return conclude(session, frame, outcome, monitoring)
+      if (!(outcome instanceof Promise)) {
+        const answer = conclude(session, frame, outcome, monitoring)
+        if (answer.accepted && !monitoring && gate.parsed !== undefined)
+          keepAnswer(gate.parsed, answer.text, session, own)
+        return answer
+      }
       const later = outcome.then((reply) => conclude(session, frame, reply, monitoring))
       const { staged } = gate
       // A refusal before the change is staged ends the wait as well.

@@ -1,5 +1,5 @@
 import { keyNotFound } from '../core/errors.ts'
-import { isLive } from '../core/metadata.ts'
+import { isLive, isTimed } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
 import { key, opt, seq } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
@@ -13,6 +13,10 @@ export const llookup = defineVerb({
   admits: ['owner'],
   repeats: true,
   access: (p) => [{ op: 'read', key: p.key, verb: 'llookup' }],
+  source(p, { records }) {
+    const record = records.get(p.key.text)
+    return record instanceof Promise || record === undefined || isTimed(record.metadata) ? undefined : record
+  },
   run(p, { records, clock }) {
     const show = (record: StoredRecord | undefined): Reply => {
       if (record === undefined || !isLive(record.metadata, clock.now())) throw keyNotFound(p.key.text)

@@ -177,6 +177,11 @@ export interface Verb<P> {
   readonly overlaps?: true
   /** Whether the same line is likely to come again; no secret may stand in it. */
   readonly repeats?: true
+  /**
+   * For a verb that repeats: the one stored object from which its reply is made. As long as the same object comes back, the
+   * same session is given the same reply, without `run`. Undefined where the reply depends on more, such as the time.
+   */
+  source?(params: NoInfer<P>, ports: Ports): object | undefined
   /** Whole command lines; parsed, formatted and fuzzed by the suite. The first is shown in usage texts. */
   readonly examples: readonly string[]
 }

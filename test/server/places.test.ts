@@ -136,7 +136,7 @@ describe('one peer', () => {
       const proven: Identity = { kind: 'peer', atSign: line as AtSign }
       return line.startsWith('@') ? { ...plain, session: { ...session, identity: proven } } : plain
     }
-    const gate: Gate = { answer, overlaps: () => false }
+    const gate: Gate = { answer, overlaps: () => false, recall: () => undefined }
     const feed = { subscribe: () => () => {} }
     const log = (_level: string, message: string, members?: unknown): void => void logs.push({ message, members })
     const server = createServer({ gate, feed, clock, log, places })

@@ -10,7 +10,7 @@ import { inProcessPair } from '../../src/client/in-process.ts'
 import type { AtSign } from '../../src/core/at-sign.ts'
 import type { Enrollment } from '../../src/core/enrollment.ts'
 import { AtError } from '../../src/core/errors.ts'
-import type { Log } from '../../src/core/log.ts'
+import type { Log, LogLevel } from '../../src/core/log.ts'
 import { generateRsaPair, signRsa } from '../../src/crypto/signing.ts'
 import { openStore, type StoreSeams } from '../../src/store/store.ts'
 import { type Client, clientOf } from './client.ts'
@@ -74,14 +74,16 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const routes: TestServer['routes'] = new Map()
   const faults: string[] = []
   const dialled = new Set<Duplex>()
+  const write: Log = (level, message, details) => {
+    options.onLog?.(level, message, details)
+    if (level === 'error') faults.push(`${message} ${String(details?.['error'])}`)
+  }
+  // A device in the field does not log each command, and answers some lines by a shorter way then.
+  const log = Object.assign(write, { enabled: (level: LogLevel) => level !== 'debug' || options.onLog !== undefined })
   const server = await createAtServer(
     {
       ...options,
-      ...{ atSign, directory, clock, version: '1.2.3' },
-      log: (level, message, details) => {
-        options.onLog?.(level, message, details)
-        if (level === 'error') faults.push(`${message} ${String(details?.['error'])}`)
-      },
+      ...{ atSign, directory, clock, log, version: '1.2.3' },
       resolver: {
         async resolve(wanted) {
           if (!routes.has(wanted)) throw new AtError('AT0007', `Unable to find secondary address for atSign:${wanted}`)
