@@ -227,7 +227,7 @@ stats          surplus   3     stats 3
 stats          type      3     stats:three
 stats          type      3     stats:3:(
 stats          range     3     stats:0
-stats          range     3     stats:19
+stats          range     3     stats:20
 stats          range     3     stats:99999
 config         missing   3     config
 config         missing   3     config:
