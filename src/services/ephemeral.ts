@@ -60,6 +60,8 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
   /** By `notificationRef`, in the order in which they came. */
   const entries = new Map<string, Entry>()
   const usage = new Map<AtSign, number>()
+  /** Entries of each priority: what nobody uses is not looked for. */
+  const held: Record<Priority, number> = { low: 0, medium: 0, high: 0 }
   let total = 0
   let lastPlace = 0
   let cancelPurge: (() => void) | undefined
@@ -69,6 +71,7 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
     if (entry === undefined) return
     entries.delete(ref)
     total -= entry.chars
+    held[entry.notification.priority]--
     const left = (usage.get(entry.other) ?? 0) - entry.chars
     if (left > 0) usage.set(entry.other, left)
     else usage.delete(entry.other)
@@ -138,6 +141,7 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
       const other = notification.to === self ? notification.from : notification.to
       entries.set(ref, { notification, other, chars, place: ++lastPlace })
       total += chars
+      held[notification.priority]++
       usage.set(other, (usage.get(other) ?? 0) + chars)
       makeRoom()
       cancelPurge ??= clock.after(limits.ephemeralMs, purge)
@@ -150,7 +154,8 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
         .sort((one, next) => one.at - next.at),
     pending(recipient, limit, behind = 0, _maxChars, priority) {
       const found: Waiting[] = []
-      for (const entry of usage.has(recipient) ? live() : []) {
+      const mayWait = usage.has(recipient) && (priority === undefined || held[priority] > 0)
+      for (const entry of mayWait ? live() : []) {
         if (found.length >= limit) break
         const { place, notification } = entry
         if (place <= behind || notification.to !== recipient || !isWaiting(entry)) continue
