@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Level } from 'level'
 import { AtError } from '../core/errors.ts'
 import { after } from './layout.ts'
+import { watchLogEnd } from './log-end.ts'
 import { reasonOf } from './refusal.ts'
 
 /** One put, or one delete when there is no value. Keys are full, with the prefix of their table. */
@@ -40,6 +41,8 @@ export interface Database {
   batch(operations: readonly Operation[], sync: boolean): Promise<void>
   /** Resolves at once unless the database is being reopened. */
   ready(): Promise<void> | undefined
+  /** Whether LevelDB may begin a new log with the next batch; it does not sync the one before. */
+  isLogEnding(): Promise<boolean>
   /** Puts every batch that was written so far on flash, and writes nothing itself. @throws the error of the disk */
   syncLog(): Promise<void>
   isOpen(): boolean
@@ -190,6 +193,7 @@ export interface DatabaseOptions {
 export async function openDatabase(directory: string, options: DatabaseOptions): Promise<Database> {
   const db = new Level<string, Uint8Array>(directory, settings)
   await db.open({ createIfMissing: options.create })
+  const logEnd = watchLogEnd(directory, settings.writeBufferSize)
 
   return {
     get(key, snapshot) {
@@ -215,16 +219,20 @@ export async function openDatabase(directory: string, options: DatabaseOptions):
         if (value === undefined) batch.del(key)
         else batch.put(key, value)
       }
+      logEnd.wrote(operations)
       await batch.write({ sync })
     },
     ready: () => undefined,
+    isLogEnding: () => logEnd.isNear(),
     syncLog: () => syncLogs(directory),
     isOpen: () => db.status === 'open',
     readOnly: () => undefined,
     size: () => bytesOf(directory),
     tablesWritten: () => (db.status === 'open' ? writtenIn(getProperty.call(db, 'leveldb.stats')) : 0),
     async compact() {
-      if ((await freeBytes(directory)) >= compactionBytes) await compactRange.call(db, '', after)
+      if ((await freeBytes(directory)) < compactionBytes) return
+      const done = logEnd.emptying()
+      await compactRange.call(db, '', after).finally(done)
     },
     close: () => db.close(),
   }

@@ -65,6 +65,7 @@ export function createHandle(first: Database, path: string, climb: (how: Again) 
         reopening = undefined
       })
     },
+    isLogEnding: () => now.isLogEnding(),
     syncLog: () => now.syncLog(),
     isOpen: () => now.isOpen(),
     readOnly: () => now.readOnly(),

@@ -97,6 +97,7 @@ export async function openReadOnly(path: string, because: string): Promise<Datab
 const readOnly = (copy: Database, shadow: string, because: string): Database => ({
   ...copy,
   batch: () => Promise.reject(new Error(`it was opened for reading only (${because})`)),
+  isLogEnding: async () => false,
   syncLog: async () => {},
   readOnly: () => because,
   tablesWritten: () => 0,

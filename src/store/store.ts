@@ -190,6 +190,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const recovery = createRecovery(reopen, () => void writer.write(async () => {}, 'none').catch(() => {}), clock)
   const writer: Writer = createWriter({
     ...{ committed, log, batch, interval },
+    isLogEnding: () => database.isLogEnding(),
     recover: recovery.recover,
     async last(draft) {
       await releaseReserved(draft)

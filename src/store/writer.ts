@@ -51,6 +51,8 @@ export interface WriterParts {
   readonly committed: Committed
   /** Writes one batch, all or nothing. */
   readonly batch: (operations: readonly Operation[], sync: boolean) => Promise<void>
+  /** Whether the next batch may begin a new log: a power cut could keep it and lose the end of the one before. */
+  readonly isLogEnding: () => Promise<boolean>
   /** Brings database and committed state together after a failed batch. */
   readonly recover: () => Promise<void>
   readonly interval: IntervalSync
@@ -131,7 +133,7 @@ function createDraft(committed: Committed, staged: Lookup, relaxed: boolean) {
 }
 
 /** Makes the writer of one store. */
-export function createWriter({ committed, batch, recover, interval, last, log }: WriterParts): Writer {
+export function createWriter({ committed, batch, isLogEnding, recover, interval, last, log }: WriterParts): Writer {
   let filling = newGroup()
   let inFlight: Group | undefined
   let jobs: Job[] = []
@@ -180,7 +182,7 @@ export function createWriter({ committed, batch, recover, interval, last, log }:
     try {
       const operations = operationsOf(group.cells)
       if (operations.length > 0) {
-        if (group.sync) await interval.settle()
+        if (group.sync || (await isLogEnding())) await interval.settle()
         await batch(operations, group.sync)
         if (group.relaxed && !group.sync) interval.wrote()
       }
