@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Operation } from './database.ts'
 import { tables } from './layout.ts'
 import { type LogRecord, readLog } from './log-file.ts'
+import { unseal } from './seal.ts'
 import { readSlice } from './varint.ts'
 
 // A batch is: sequence number (8 bytes), count (4), then for each operation its type, key and, for a put, value, each
@@ -39,6 +40,18 @@ export interface Salvage {
   readonly dropped: number
   /** Names of the files with damage before their end. */
   readonly files: readonly string[]
+}
+
+/**
+ * What a batch comes to in which one flipped bit was put right. Of every 30,000 writes that a power cut leaves as garbage, one
+ * has a sum that fits when some bit of it is turned: only the sums of its values tell that it is still nonsense.
+ */
+function proven({ data, state }: LogRecord): LogRecord {
+  if (state !== 'mended') return { data, state }
+  const operations = [...operationsOf(data)]
+  const isWhole = data.length >= batchHeader && data.readUInt32LE(batchHeader - 4) === operations.length
+  const isSound = operations.every(({ key, value }) => value === undefined || unseal(key, value) !== undefined)
+  return { data, state: isWhole && isSound ? state : 'damaged' }
 }
 
 const prefixes = /![a-z-]{1,32}!/g
@@ -80,7 +93,7 @@ export async function inspectLogs(path: string, afterCut: boolean): Promise<Salv
   let batches = 0
   let dropped = 0
   for (const name of names) {
-    const whole = [...readLog(await readFile(join(path, name)))]
+    const whole = [...readLog(await readFile(join(path, name)))].map(proven)
     // LevelDB goes on to a new log without a sync of the old one: a power cut tears both.
     const kept = afterCut ? withoutTail(whole) : { records: whole, dropped: 0 }
     dropped += kept.dropped
