@@ -85,6 +85,10 @@ interface Job {
 
 type Lookup = (full: string) => Cell | undefined
 
+/** LevelDB tells of a full disk in the words of the C library only. */
+const sentenceOf = (reason: string): string =>
+  `${/no space left/i.test(reason) ? 'the disk is full: ' : ''}the store could not take the change: ${reason}`
+
 const newGroup = (): Group => ({ cells: new Map(), waiters: [], sync: false, relaxed: false })
 
 function operationsOf(cells: Map<string, Cell>): Operation[] {
@@ -211,7 +215,7 @@ export function createWriter({ committed, batch, isLogEnding, recover, interval,
   /** Fails changes and everything that was staged behind them. */
   function fail(changes: readonly Waiter[], cause: unknown): void {
     failures += 1
-    failed = new AtError('AT0002', `the store could not take the change: ${reasonOf(cause)}`, { cause })
+    failed = new AtError('AT0002', sentenceOf(reasonOf(cause)), { cause })
     const waiters = [...changes, ...filling.waiters]
     filling = newGroup()
     finish(waiters.filter(({ inMemory }) => inMemory))
