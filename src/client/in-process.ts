@@ -1,9 +1,18 @@
 import { type Duplex, duplexPair } from 'node:stream'
 
-/** Ends what `to` can still read when `from` is gone: a destroyed side of a pair tells the other one nothing. */
+/**
+ * When `from` is gone, `to` still reads what was written before, and closes: a destroyed side of a pair tells the other one
+ * nothing, which would wait, or work on, for nobody.
+ */
 function passOnClose(from: Duplex, to: Duplex): void {
   from.once('close', () => {
-    if (!to.readableEnded && !to.destroyed) to.push(null)
+    if (to.destroyed) return
+    if (to.readableEnded) {
+      to.destroy()
+      return
+    }
+    to.once('end', () => to.destroy())
+    to.push(null)
   })
 }
 
