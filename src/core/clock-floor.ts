@@ -97,17 +97,16 @@ export function createFlooredClock(
     return found
   }
 
-  let judged: { readonly wall: number; readonly time: number } | undefined
+  let judgedWall: number | undefined
 
   /** A millisecond that was trusted is not judged again: busy servers ask for the time 100,000 times a second. */
   const now = (): number => {
     const wall = base.now()
-    if (wall === judged?.wall) return judged.time
+    // A trusted time has become the floor.
+    if (wall === judgedWall) return floor
     const at = elapsed(base)
-    const found = look(at, wall)
-    const time = passed(at)
-    judged = found === 'none' ? undefined : { wall, time }
-    return time
+    judgedWall = look(at, wall) === 'none' ? undefined : wall
+    return passed(at)
   }
 
   return {

@@ -35,6 +35,15 @@ describe('a wall clock that nobody vouches for', () => {
     expect([clock.trusted(), clock.now()]).toEqual([false, earliestTime])
   })
 
+  test('never goes back to a millisecond that it gave before', () => {
+    const { base, clock } = board(morning)
+    expect(clock.now()).toBe(morning)
+    base.jump(500)
+    expect(clock.trusted()).toBe(true)
+    base.jump(-500)
+    expect(clock.now()).toBe(morning + 500)
+  })
+
   test.each([decade, -decade])('is not believed when it jumps by %d ms, and is again when it comes back', (jump) => {
     const { base, clock, heard } = board(morning, morning - day)
     expect(clock.now()).toBe(morning)
