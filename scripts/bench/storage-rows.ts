@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { absoluteRow, count, type Row } from './table.ts'
@@ -21,13 +22,21 @@ const bytes = (value: number): string => `${count(value)} bytes`
 /** Ten readings a second, in an hour of simulated time. */
 export async function hourRows(world: World, quick: boolean): Promise<Row[]> {
   const seconds = quick ? 360 : 3_600
-  const hour = async (mode: string): Promise<number> =>
-    Number(await said('hour.ts', [mode, join(world.folder, `hour-${mode}`), String(seconds)], 'written'))
+  const made = join(world.folder, 'hour')
+  await said('hour.ts', ['new', made], 'made')
+  let hours = 0
+  const hour = async (mode: string): Promise<number> => {
+    const folder = `${made}-${++hours}`
+    await cp(made, folder, { recursive: true })
+    return Number(await said('hour.ts', [mode, folder, String(seconds)], 'written'))
+  }
+  /** File systems write a page of their own now and then, which is nothing beside durable readings. */
+  const least = async (mode: string): Promise<number> => Math.min(await hour(mode), await hour(mode), await hour(mode))
   const readings = 10 * seconds
   const what = (mode: string): string => `device writes for a 200-byte reading, 10 a second for an hour, ${mode}`
   const durable = async (mode: string, how: string): Promise<Row> =>
     absoluteRow(what(how), (await hour(mode)) / readings, 1_500, bytes)
-  const [ephemeral, idle] = [await hour('ephemeral'), await hour('idle')]
+  const [ephemeral, idle] = [await least('ephemeral'), await least('idle')]
   const fraction = (value: number): string => `${value.toFixed(1)} bytes`
   return [
     await durable('interval', 'durability interval'),
@@ -35,7 +44,7 @@ export async function hourRows(world: World, quick: boolean): Promise<Row[]> {
     await durable('together', 'durability group, the ten of a second at once'),
     {
       ...absoluteRow(what('notify ephemeral'), Math.max(0, ephemeral - idle) / readings, 0, fraction),
-      limit: `in all ${bytes(ephemeral)}, without readings ${bytes(idle)}`,
+      limit: `least of three hours: in all ${bytes(ephemeral)}, without readings ${bytes(idle)}`,
     },
   ]
 }
