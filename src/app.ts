@@ -14,9 +14,7 @@ import { compilePattern } from './core/pattern.ts'
 import type { Durability, Store } from './core/storage.ts'
 import { createWearMeter, type Wear } from './device/wear.ts'
 import type { Resolver } from './directory/resolver.ts'
-import { createHttp, httpProtocol, offeredProtocols } from './net/http.ts'
-import { type Listener, listenTls } from './net/listen.ts'
-import type { ServerContext } from './net/tls-context.ts'
+import { createHttp, httpProtocol } from './net/http.ts'
 import { newCramSecret } from './provision/secret.ts'
 import { createGate } from './server/dispatch.ts'
 import { createResponder } from './server/http.ts'
@@ -126,44 +124,6 @@ export interface AtServer {
   cramSecret(): Promise<string | undefined>
   /** Stops taking commands, waits for changes under way, closes the store. */
   close(): Promise<void>
-}
-
-/** How long open connections may take to end once a server stops listening. */
-const graceMs = 3_000
-
-/** An atServer that can be reached over TLS. */
-export interface Listening extends Pick<Listener, 'port' | 'setContext'> {
-  /** Stops listening, lets commands under way finish and closes the server. */
-  close(): Promise<void>
-}
-
-/**
- * Has an atServer listen for TLS. When the port cannot be had, the server is closed.
- * @throws Error that names the port
- */
-export async function listenFor(
-  server: AtServer,
-  at: ServerContext & { host?: string; port: number; log: Log },
-): Promise<Listening> {
-  const onConnection = (socket: Duplex, info: Origin): void => server.handle(socket, info)
-  try {
-    const maxSockets = 2 * limits.inboundConnections
-    const listener = await listenTls({
-      ...{ ...at, alpn: offeredProtocols, handshakeMs: limits.handshakeMs, maxSockets },
-      knowsTime: server.clock.trusted,
-      clock: server.clock,
-      onConnection,
-    })
-    return {
-      ...{ port: listener.port, setContext: listener.setContext },
-      async close() {
-        await Promise.all([listener.close(graceMs), server.close()])
-      },
-    }
-  } catch (error) {
-    await server.close()
-    throw error
-  }
 }
 
 const defaultFederation: FederationSettings = { clientCertificate: 'if-present', clientPurpose: 'lenient' }

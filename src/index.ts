@@ -1,5 +1,6 @@
 /** Public API of the package. Nothing else is importable. */
-export { type AtServer, type AtServerOptions, createAtServer, listenFor } from './app.ts'
+export { type AtServer, type AtServerOptions, createAtServer } from './app.ts'
+export { listenFor } from './app-listen.ts'
 export { type Network, type NetworkMember, type NetworkOptions, startNetwork } from './app-network.ts'
 export { type AtClient, connectAtClient, type ReadRecord, type ReceivedNotification } from './client/client.ts'
 export { type AtKey, parseAtKey } from './core/at-key.ts'

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type AtServer, createAtServer, listenFor } from '../../src/app.ts'
+import { type AtServer, createAtServer } from '../../src/app.ts'
+import { listenFor } from '../../src/app-listen.ts'
 import { cramLogin, openSession } from '../../src/client/login.ts'
 import { type AtSign, parseAtSign } from '../../src/core/at-sign.ts'
 import { systemClock as clock } from '../../src/core/clock.ts'

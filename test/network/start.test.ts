@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { createAtServer, listenFor } from '../../src/app.ts'
+import { createAtServer } from '../../src/app.ts'
+import { listenFor } from '../../src/app-listen.ts'
 import { startNetwork } from '../../src/app-network.ts'
 import { silent as log } from '../../src/core/log.ts'
 import { staticResolver } from '../../src/directory/resolver.ts'

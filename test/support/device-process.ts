@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createAtServer, listenFor } from '../../src/app.ts'
+import { createAtServer } from '../../src/app.ts'
+import { listenFor } from '../../src/app-listen.ts'
 import { systemClock as clock } from '../../src/core/clock.ts'
 import { silent as log } from '../../src/core/log.ts'
 import { createResolver } from '../../src/directory/resolver.ts'
