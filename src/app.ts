@@ -10,6 +10,7 @@ import { primaryEnrollment } from './core/enrollment.ts'
 import type { StoreHealth } from './core/health.ts'
 import { limits } from './core/limits.ts'
 import type { Log } from './core/log.ts'
+import type { Notification } from './core/notification.ts'
 import { compilePattern } from './core/pattern.ts'
 import type { Durability, Store } from './core/storage.ts'
 import { createWearMeter, type Wear } from './device/wear.ts'
@@ -25,6 +26,7 @@ import { startDiskWatch } from './services/disk-watch.ts'
 import { createEphemeral, withEphemeral } from './services/ephemeral.ts'
 import { createFederation, type FederationSettings } from './services/federation.ts'
 import { createFeed } from './services/feed.ts'
+import { createKeyChange } from './services/key-change.ts'
 import { createPeers } from './services/peers.ts'
 import { createProofs } from './services/proofs.ts'
 import { type RefreshTimes, startRefresh } from './services/refresh.ts'
@@ -192,7 +194,9 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const autoNotify = options.autoNotify ?? true
   const outgoing = createDelivery({ self, clock, log, store, peers, ephemeral, autoNotify, notificationMs, random })
   const { peerQuota = usualQuota } = options
-  const remote = createRemote({ self, clock, store, peers, log, quota: peerQuota.copies })
+  const received = (notification: Notification): void => feed.received(notification)
+  const keyChanged = createKeyChange({ self, store, received })
+  const remote = createRemote({ self, clock, store, peers, log, quota: peerQuota.copies, keyChanged })
   const { version } = options
   const startedAt = elapsed(clock)
   const inbound = () => server.connections()
@@ -227,8 +231,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const stopDiskWatch = startDiskWatch({ store, clock, log })
   const stopRefresh = startRefresh({ clock, log, store, remote, random, times: options.refreshTimes })
   const stopUpkeep = startUpkeep({
-    ...{ self, store, clock, log, scrubPerDay: options.scrubPerDay ?? limits.scrubPerDayBytes },
-    received: (notification) => feed.received(notification),
+    ...{ self, store, clock, log, received, scrubPerDay: options.scrubPerDay ?? limits.scrubPerDayBytes },
   })
   await outgoing.start()
 

@@ -1,4 +1,4 @@
-import { type AtKey, keyKind, makeAtKey, parseAtKey } from './at-key.ts'
+import { type AtKey, atServerNamespace, keyKind, makeAtKey, parseAtKey } from './at-key.ts'
 import type { AtSign } from './at-sign.ts'
 import { type Grant, primaryEnrollment, rootGrants } from './enrollment.ts'
 import { AtError, keyNotFound } from './errors.ts'
@@ -65,6 +65,7 @@ function enrolledMay(who: Enrolled, { op, key }: Access): boolean {
     // Copies of another atSign's keys are records like any other (page 08, 7.3).
     if (!key.cached) return isRoot(who)
   }
+  if (!key.cached && key.entity.endsWith(`.${atServerNamespace}`)) return op === 'read'
   return covers(grantFor(who, key.entity), op)
 }
 

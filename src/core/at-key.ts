@@ -5,6 +5,9 @@ import { limits } from './limits.ts'
 /** What stands in front of a key's name, besides a recipient. */
 export type Scope = 'public' | 'private' | 'privatekey' | 'local'
 
+/** Namespace of what an atServer tells its own clients: all of them read it, none writes it (page 07, section 8). */
+export const atServerNamespace = '__atserver'
+
 /** Classes of keys (page 03, 1.4), judged on the whole key. */
 export type KeyKind =
   | 'public'

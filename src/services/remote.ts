@@ -1,13 +1,13 @@
 import { type AtKey, cachedForm, isCommitted, makeAtKey } from '../core/at-key.ts'
-import { type AtSign, bareName } from '../core/at-sign.ts'
+import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
-import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { isLive, type Metadata } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Holding, Store, Transaction } from '../core/storage.ts'
 import type { Remote, RemoteRecord } from '../verbs/verb.ts'
+import type { OnKeyChange } from './key-change.ts'
 import type { PeerSession } from './peer-session.ts'
 import type { Peers } from './peers.ts'
 import { type PeerRecord, readAnswer, readKeys } from './remote-answer.ts'
@@ -60,35 +60,14 @@ export function createRemote(options: {
   log: Log
   /** Copies that are kept of one atSign's records. */
   quota: Holding
+  keyChanged: OnKeyChange
 }): Remote & CopyRefresh {
-  const { self, clock, store, peers, log, quota } = options
+  const { self, clock, store, peers, log, quota, keyChanged } = options
 
   /** What does not fit is answered and not kept. */
   const hasRoom = async (tx: Transaction, owner: AtSign): Promise<boolean> => {
     const held = await tx.holding('copies', owner)
     return held.count < quota.count && held.bytes < quota.bytes
-  }
-
-  /**
-   * Sets the key pair's own copy aside when its recipient has a new encryption key, so that clients cut another one that
-   * the recipient can open (page 03, section 12). Of many such changes the latest are kept.
-   */
-  const retirePairKey = async (tx: Transaction, recipient: AtSign): Promise<void> => {
-    const now = clock.now()
-    const key = makeAtKey({ entity: `shared_key.${bareName(recipient)}`, owner: self })
-    const record = await tx.record(key.text)
-    if (record === undefined) return
-    const change = { opTime: now, commit: true }
-    const { value, metadata } = record
-    await tx.removeRecord(key, { ...change, operation: '-' })
-    const retired = makeAtKey({ entity: `${key.entity}.until.${now}`, owner: self })
-    await tx.putRecord(retired, { value, metadata }, { ...change, operation: '*' })
-    const earlier: string[] = []
-    for await (const [text] of store.records.entries(`${key.entity}.until.`)) earlier.push(text)
-    for (const text of earlier.slice(0, Math.max(0, earlier.length + 1 - limits.retiredPairKeys))) {
-      const old = makeAtKey({ entity: text.slice(0, -self.length), owner: self })
-      await tx.removeRecord(old, { ...change, operation: '-' })
-    }
   }
 
   const keep = async (asked: AtKey, { value, metadata }: PeerRecord): Promise<void> => {
@@ -106,10 +85,13 @@ export function createRemote(options: {
       const { refreshAt: _theirs, ...carried } = metadata
       const version = old === undefined ? 0 : (old.metadata.version ?? 0) + 1
       const refresh = ttr > 0 ? { refreshAt: now + ttr * 1000 } : {}
-      const kept: Metadata = { ...carried, updatedBy: self, version, ttr, ...refresh }
-      await tx.putRecord(copy, { value, metadata: kept }, { ...change, operation: '*' })
       const renewed = keptForEver(asked) && old?.value != null && old.value !== value
-      if (renewed) await retirePairKey(tx, ownerOf(asked))
+      // Of an encryption key it is told since when it is known here, as the reference does; of other records, what their owners say.
+      const known = renewed || old === undefined ? now : (old.metadata.createdAt ?? now)
+      const created = keptForEver(asked) ? { createdAt: known } : {}
+      const kept: Metadata = { ...carried, ...created, updatedBy: self, version, ttr, ...refresh }
+      await tx.putRecord(copy, { value, metadata: kept }, { ...change, operation: '*' })
+      if (renewed) await keyChanged(tx, ownerOf(asked), { now, before: old.metadata.createdAt ?? now })
     })
   }
 

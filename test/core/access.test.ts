@@ -55,6 +55,9 @@ shared_key.bob@alice                     rw    rw    rw    rw       r       r   
 my_shared_key.bob@alice                  rw    rw    rw    -        -       -     -     -
 x.__manage@alice                         rw    -     -     -        -       -     -     -
 __manage@alice                           rw    -     -     -        -       -     -     -
+1.events.__atserver@alice                rw    r     r     r        r       r     -     -
+public:_x.__atserver@alice               rw    r     r     r        r       r     -     r
+cached:@alice:x.__atserver@bob           rw    rw    rw    -        -       -     -     -
 @bob:x.__manage@alice                    rw    -     -     -        -       -     r     -
 private:blocklist@alice                  rw    w     -     -        -       -     -     -
 private:@bob:pin.wavi@alice              rw    w     -     -        -       -     -     -

@@ -159,6 +159,44 @@ describe('a copy of another atSign’s record', () => {
     expect(await owner.ask('stats:3')).toBe(before)
   })
 
+  describe('of an encryption key that changed', () => {
+    const event = '{"category":"atProtocol","name":"atsign_pk_changed","data":{"atSign":"@bob"}}'
+    const events = async (): Promise<string[]> => JSON.parse((await owner.ask('scan __atserver')).slice(5, -8))
+    const learn = async (value: string): Promise<void> => {
+      await answering({
+        publickey: `data:{"key":"public:publickey@bob","data":"${value}","metaData":{"createdAt":"2020-01-02 03:04:05.678Z"}}`,
+      })
+      await owner.ask('plookup:bypassCache:true:publickey@bob')
+    }
+
+    it('leaves an event that the clients read and cannot write, and tells monitors of it', async () => {
+      const monitor = await network.member('@alice').owner()
+      monitor.write(`monitor:selfNotifications \\.events\\.__atserver@alice$\nnoop:0\n`)
+      await monitor.take(/^data:ok\n/)
+      await learn('KEY1')
+      expect(await events()).toEqual([])
+      network.clock.advance(1_000)
+      await learn('KEY2')
+      const key = `${network.clock.now()}000.events.__atserver@alice`
+      expect(await events()).toEqual([key])
+      expect(await owner.ask(`llookup:${key}`)).toBe(`data:${event}\n@alice@`)
+      const line = await monitor.take(/^notification: [^\n]*"key"[^\n]*__atserver[^\n]*\n/)
+      expect(JSON.parse(line.slice('notification: '.length))).toMatchObject({ from: '@alice', key, value: event })
+    })
+
+    it('leaves one event of each atSign, the latest, and tells since when the key is known', async () => {
+      await learn('KEY1')
+      for (const value of ['KEY2', 'KEY3', 'KEY3', 'KEY4']) {
+        network.clock.advance(1_000)
+        await learn(value)
+      }
+      expect(await events()).toEqual([`${network.clock.now()}000.events.__atserver@alice`])
+      expect(await owner.ask('llookup:meta:cached:public:publickey@bob')).toContain(
+        '"createdAt":"2026-01-31 10:00:04.000Z"',
+      )
+    })
+  })
+
   it('answers in place of an owner who cannot be reached, unless the copy’s life is over or it is passed over', async () => {
     const bob = await answering({ 'phone.wavi': shared({ ttr: 60, expiresAt: '2026-01-31 10:30:00.000Z' }) })
     await owner.ask('lookup:phone.wavi@bob')

@@ -64,7 +64,7 @@ async function seed(): Promise<void> {
       '@bob:_hidden.wavi',
     ],
     ...['public:__hidden.wavi', 'public:publickey', '@bob:shared_key', 'shared_key.bob', 'my_shared_key.bob'],
-    ...['private:blocklist', 'secret.__manage'],
+    ...['private:blocklist', 'secret.__manage', 'event.__atserver'],
   ]) {
     await expectOk(`update:${key}@alice {}`)
   }

@@ -95,6 +95,7 @@ llookup:my_shared_key.bob@alice                                 401     401     
 llookup:private:blocklist@alice                                 401     401         ok    9        9     9     401   d
 llookup:privatekey:at_secret                                    401     401         15    9        9     9     401   d
 llookup:secret.__manage@alice                                   401     401         ok    9        9     9     401
+llookup:event.__atserver@alice                                  401     401         ok    ok       ok    ok    401
 llookup:missing.wavi@alice                                      401     401         15    15       15    15    401
 llookup:missing.buzz@alice                                      401     401         15    15       9     9     401
 llookup:expired.wavi@alice                                      401     401         15    15       15    15    401   c
@@ -199,6 +200,7 @@ update:private:other.wavi@alice v                               401     401     
 update:privatekey:at_secret v                                   401     401         16    16       9     9     401
 update:privatekey:at_pkam_publickey v                           401     401         22    9        9     9     401
 update:secret.__manage@alice v                                  401     401         ok    9        9     9     401
+update:event.__atserver@alice v                                 401     401         ok    9        9     9     401
 
 update:meta:phone.wavi@alice:ttl:0                              401     401         ok    ok       9     ok    401
 update:meta:phone.buzz@alice:ttl:0                              401     401         ok    ok       9     9     401
@@ -236,6 +238,7 @@ delete:private:blocklist@alice                                  401     401     
 delete:privatekey:at_pkam_publickey                             401     401         3     9        9     9     401
 delete:privatekey:at_secret                                     401     401         ok    ok       9     9     401
 delete:secret.__manage@alice                                    401     401         ok    9        9     9     401
+delete:event.__atserver@alice                                   401     401         ok    9        9     9     401
 `
 
 /**
@@ -262,15 +265,16 @@ export const letters: Readonly<Record<string, string>> = {
   Y: 'secret.__manage@alice',
   e: 'expired.wavi@alice',
   u: 'unborn.wavi@alice',
+  E: 'event.__atserver@alice',
 }
 
 export const listings = `
-line                       anyone  challenged  cram               primary            r                rw               peer
+line                     anyone  challenged  cram                primary            r               rw              peer
 
-scan                       pPr     pPr         pPsSbBcgkKrRY      pPsSbBcgkKrR       pPsbcgkrR        pPsbcgkrR        bBgR
-scan:showhidden:true       pPr     pPr         pPsSbBchgikKrRY    pPsSbBchgikKrR     pPsbchgikrR      pPsbchgikrR      bBgR
-scan:cl                    401     401         pPsSbBcgkKrRYeu    pPsSbBcgkKrReu     pPsbcgkrReu      pPsbcgkrReu      401
-scan:cl:showhidden:true    401     401         pPsSbBchgikKrRYeu  pPsSbBchgikKrReu   pPsbchgikrReu    pPsbchgikrReu    401
-sync:from:-1:limit:1000    401     401         pPsSbBchgikKrReu   pPsSbBchgikKrReu   pPsbchgikrReu    pPsbchgikrReu    401
-stats:15                   401     401         pPsSbBchgikKrReu   pPsSbBchgikKrReu   pPsbchgikrReu    pPsbchgikrReu    401
+scan                     pPr     pPr         pPsSbBcgkKrRYE      pPsSbBcgkKrRE      pPsbcgkrRE      pPsbcgkrRE      bBgR
+scan:showhidden:true     pPr     pPr         pPsSbBchgikKrRYE    pPsSbBchgikKrRE    pPsbchgikrRE    pPsbchgikrRE    bBgR
+scan:cl                  401     401         pPsSbBcgkKrRYeuE    pPsSbBcgkKrReuE    pPsbcgkrReuE    pPsbcgkrReuE    401
+scan:cl:showhidden:true  401     401         pPsSbBchgikKrRYeuE  pPsSbBchgikKrReuE  pPsbchgikrReuE  pPsbchgikrReuE  401
+sync:from:-1:limit:1000  401     401         pPsSbBchgikKrReuE   pPsSbBchgikKrReuE  pPsbchgikrReuE  pPsbchgikrReuE  401
+stats:15                 401     401         pPsSbBchgikKrReuE   pPsSbBchgikKrReuE  pPsbchgikrReuE  pPsbchgikrReuE  401
 `
