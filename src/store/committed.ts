@@ -3,6 +3,7 @@ import { AtError } from '../core/errors.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
 import type { Losses } from './health.ts'
+import { createHotRows } from './hot-rows.ts'
 import { commitKey, fromSortable, gapKey, sortable, type Table, tables } from './layout.ts'
 import { readOutbox } from './outbox-index.ts'
 import { reasonOf } from './refusal.ts'
@@ -46,7 +47,7 @@ export interface Committed {
   forgotten(): number | undefined
   /** A gap in the commit ids that covers all of them is on flash. */
   remember(): void
-  /** Forgets the hot records. */
+  /** Forgets the hot records and rows. */
   forget(): void
 }
 
@@ -78,6 +79,7 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     [tables.memory, memory],
     [tables.latest, latest],
   ])
+  const hot = createHotRows(database, { tryGet: (table, key) => tolerant(() => get(table, key)) })
   let forgetful = false
   let highest = -1
 
@@ -142,8 +144,9 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     const which: Table<unknown> = table
     const rows = unstored.get(which)
     if (rows !== undefined) return rows.get(key) as Row | undefined
-    if (which === tables.records && snapshot === undefined) return cached(key) as Row | undefined
-    return read(table, key, snapshot)
+    if (snapshot !== undefined) return read(table, key, snapshot)
+    if (which === tables.records) return cached(key) as Row | undefined
+    return hot.get(table, key, () => read(table, key))
   }
 
   /** Without a look into the log, and without a place among the hot records. */
@@ -232,9 +235,11 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     memory,
     promote(cells) {
       for (const { table, key, row } of cells) {
+        const rows = unstored.get(table)
         if (table === tables.records) cache.set(key, row as StoredRecord | undefined)
-        else if (row === undefined) unstored.get(table)?.delete(key)
-        else unstored.get(table)?.set(key, row)
+        else if (rows === undefined) hot.set(table, key, row)
+        else if (row === undefined) rows.delete(key)
+        else rows.set(key, row)
       }
     },
     async load(isForgetful = false) {
@@ -252,6 +257,7 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
       ])
       await loadOutbox(numbers)
       cache.clear()
+      hot.clear()
       memory.clear()
       for (const [key, number] of numbers) memory.set(key, number)
     },
@@ -260,6 +266,9 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
       forgetful = false
       highest = -1
     },
-    forget: () => cache.clear(),
+    forget() {
+      cache.clear()
+      hot.clear()
+    },
   }
 }
