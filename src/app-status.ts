@@ -29,7 +29,7 @@ export async function readStatus(
   sections: StatusSections,
 ): Promise<Readonly<Record<string, unknown>>> {
   const { server, version, clock, chain } = parts
-  const { activated, uptimeMs, connections, lastCommitId, storeBytes } = await server.status()
+  const { activated, uptimeMs, connections, peerLineBytes, lastCommitId, storeBytes } = await server.status()
   const names = Object.keys(sections)
   const values = await Promise.all(Object.values(sections).map(readSection))
   const read = names.map((name, index) => [name, values[index]] as const).filter(([, value]) => value !== undefined)
@@ -38,7 +38,7 @@ export async function readStatus(
     ...{ atSign: server.atSign, activated, version, uptime: uptimeWords(uptimeMs), uptimeMs },
     certificateExpires: new Date(notAfter).toISOString(),
     certificateDaysLeft: Math.floor((notAfter - clock.now()) / dayMs),
-    ...{ connections, store: { lastCommitId, bytes: storeBytes } },
+    ...{ connections, peerLineBytes, store: { lastCommitId, bytes: storeBytes } },
     ...Object.fromEntries(read),
   }
 }

@@ -40,6 +40,7 @@ const localStatus = {
   certificateExpires: expect.stringMatching(/^\d{4}-.*Z$/),
   certificateDaysLeft: expect.any(Number),
   connections: { total: 0, self: 0, other: 0, anon: 0, outbound: 0 },
+  peerLineBytes: { commands: 0, replies: 0 },
   store: { lastCommitId: expect.any(Number), bytes: expect.any(Number) },
 }
 
