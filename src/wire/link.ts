@@ -154,6 +154,7 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
   const onFrame = (frame: Frame): void => {
     if (frame.kind === 'line') onLine(frame.text)
     else if (frame.kind === 'notUtf8') fail(new AtError('AT0011', 'A reply came that is not UTF-8'))
+    else if (frame.noRoom) fail(new AtError('AT0028', 'too many long replies at one time; ask again later'))
     else fail(new AtError('AT0005', 'A reply came that is longer than this side accepts'))
   }
 

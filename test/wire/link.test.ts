@@ -1,6 +1,7 @@
 import { type Duplex, duplexPair } from 'node:stream'
 import { afterEach, describe, expect, it } from 'vitest'
 import { AtError } from '../../src/core/errors.ts'
+import { createLineBudget } from '../../src/wire/line-budget.ts'
 import { type Link, type LinkOptions, openLink, replyData } from '../../src/wire/link.ts'
 import { manualClock } from '../support/clock.ts'
 
@@ -172,6 +173,21 @@ describe('a link', () => {
     link.resume()
     await settle()
     expect(lines).toHaveLength(1)
+  })
+})
+
+describe('links whose long replies share memory', () => {
+  it('let the longest give way to others, as something that may be tried again', async () => {
+    const lines = createLineBudget(300_000)
+    const [long, short] = [conversation({ lines }), conversation({ lines })]
+    const [cutOff, answered] = [codeOf(long.link.request('lookup:all:x@bob')), short.link.request('lookup:all:x@carol')]
+    await say(long.far, `@data:${'x'.repeat(200_000)}`)
+    await say(short.far, `@data:${'x'.repeat(100_000)}`)
+    await say(short.far, 'x\n@')
+    await say(long.far, 'x\n@')
+    expect(await cutOff).toBe('AT0028')
+    expect(await answered).toHaveLength('data:'.length + 100_001)
+    expect(lines.held()).toBe(0)
   })
 })
 
