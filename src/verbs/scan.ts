@@ -1,5 +1,6 @@
 import { permits } from '../core/access.ts'
 import { type AtKey, parseAtKey } from '../core/at-key.ts'
+import type { AtSign } from '../core/at-sign.ts'
 import { wireTime } from '../core/clock.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
@@ -111,6 +112,24 @@ async function scanCommits(ports: Ports, session: Session, asked: Asked): Promis
   return found.items
 }
 
+/** Prompt and `data:` of a reply, about. */
+const frameBytes = 256
+
+/** The answer of another atServer, which knows no pages unless it is one of ours: cut here, and no longer than any reply. */
+async function scanRemote(ports: Ports, atSign: AtSign, pattern: string | undefined, asked: Asked): Promise<string> {
+  const found = createPage<string>(asked, 0)
+  for (const key of await ports.remote.scan(atSign, pattern)) {
+    if (found.full()) break
+    found.add(key)
+  }
+  const text = jsonLine(found.items)
+  if (Buffer.byteLength(text) <= limits.lineBytes - frameBytes) return text
+  throw new AtError(
+    'AT0008',
+    `${atSign} sent more keys than one reply may hold; ask for pages, as in scan:${atSign}:page:1`,
+  )
+}
+
 export const scan = defineVerb({
   name: 'scan',
   summary: 'List the keys that you may see, here or (as the owner) at another atServer.',
@@ -122,17 +141,18 @@ export const scan = defineVerb({
   admits: everyone,
   async run(p, ports, { session, signal }) {
     const matches = p.pattern === undefined ? () => true : ports.pattern(p.pattern)
+    const showHidden = p.showHidden ?? false
+    const name = [session.id, session.identity.kind, p.cl, showHidden, p.pattern ?? ''].join(' ')
+    const asked: Asked = { showHidden, page: p.page, matches, signal, name }
     if (p.atSign !== undefined && p.atSign !== ports.self) {
       if (p.cl) throw invalidSyntax("scan:cl can only scan this atSign's own commit log")
       if (session.identity.kind !== 'owner') {
         throw new AtError('AT0401', 'Scan to another atSign cannot be performed without auth')
       }
-      return data(jsonLine(await ports.remote.scan(p.atSign, p.pattern)))
+      return data(await scanRemote(ports, p.atSign, p.pattern, asked))
     }
     const find = p.cl ? scanCommits : scanKeys
-    const showHidden = p.showHidden ?? false
-    const name = [session.id, session.identity.kind, p.cl, showHidden, p.pattern ?? ''].join(' ')
-    return data(jsonLine(await find(ports, session, { showHidden, page: p.page, matches, signal, name })))
+    return data(jsonLine(await find(ports, session, asked)))
   },
   examples: ['scan', 'scan wavi', 'scan:showhidden:true', 'scan:cl sc1', 'scan:showhidden:false:@bob:page:2 ^public:'],
 })

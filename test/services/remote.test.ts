@@ -371,6 +371,17 @@ describe('scan of another atSign', () => {
     expect(await owner.ask('scan:@bob')).toBe('data:["a\\u2028data:x@bob","b\\r@bob"]\n@alice@')
   })
 
+  it('gives no list that its new spelling makes longer than a reply may be, and pages of it', async () => {
+    const long = '\u2028'.repeat(1_000_000)
+    const keys = JSON.stringify([long, long, ...Array.from({ length: 1_000 }, (_, index) => `k${index}@bob`)])
+    await network.script('@bob', (line, { usual }) => (line === 'scan' ? `data:${keys}\n@alice@` : usual()))
+    expect(await owner.ask('scan:@bob')).toMatch(
+      /^error:AT0008-Handshake failure : @bob sent more keys [^\n]*\n@alice@$/,
+    )
+    expect(await owner.ask('scan:@bob:page:2')).toBe('data:["k998@bob","k999@bob"]\n@alice@')
+    expect(await owner.ask('scan:@bob:page:3')).toBe('data:[]\n@alice@')
+  })
+
   it.each(['hello', 'null', '{}', '[1]', '["a",["b"]]', '["a"', ''])('refuses the list %j', async (list) => {
     await network.script('@bob', (line, { usual }) => (line === 'scan' ? `data:${list}\n@alice@` : usual()))
     expect(await owner.ask('scan:@bob')).toBe(
