@@ -151,9 +151,14 @@ async function replace(climb: Climb): Promise<Rung> {
   return { database, forgetful: true }
 }
 
-async function readOnly({ directory, losses, mending }: Climb, because: string): Promise<Rung> {
+async function readOnly(climb: Climb, because: string): Promise<Rung> {
+  const { directory, losses, mending } = climb
   try {
-    const database = await openReadOnly(mending.source(), because)
+    const source = mending.source()
+    const salvage = await inspectLogs(source, mending.afterCut)
+    const database = await openReadOnly(source, because, async (copy) => {
+      if (salvage !== undefined) await replay(climb, copy, salvage)
+    })
     losses.step(`the store was opened for reading only: ${because}`)
     losses.opened('read-only')
     return { database, forgetful: false }

@@ -78,14 +78,21 @@ const probeBytes = 512 * 1024
  * Opens a database for reading without touching it.
  * @param path of the real one
  * @param because why it cannot be written
+ * @param prepare what is to be changed in the copy of its small files before it is read
  */
-export async function openReadOnly(path: string, because: string): Promise<Database> {
+export async function openReadOnly(
+  path: string,
+  because: string,
+  prepare: (copy: Database) => Promise<void> = async () => {},
+): Promise<Database> {
   let failure: unknown
   for (const parent of parents) {
     let shadow: string | undefined
     try {
       shadow = await makeShadow(parent, path)
-      return readOnly(await openShadow(shadow), shadow, because)
+      const copy = await openShadow(shadow)
+      await prepare(copy)
+      return readOnly(copy, shadow, because)
     } catch (error) {
       failure = error
       if (shadow !== undefined) await rm(shadow, { recursive: true, force: true })

@@ -127,6 +127,23 @@ test('what cannot be put right in the log is named, and nothing else goes with i
   expect(await store.write((tx) => put(tx, 'new@alice', '1'))).toBeGreaterThan(values.length)
 })
 
+test('a store that is opened for reading only shows what stands behind damage in its log, and leaves the log alone', async () => {
+  const directory = await provisioned()
+  const [log = ''] = await filesLike(directory, /\.log$/)
+  const bytes = await readFile(log)
+  const at = bytes.indexOf(values[21] ?? '')
+  bytes.fill(0x55, at, at + 40)
+  await writeFile(log, bytes)
+  // No copy can be set aside, as on a disk that takes no writes.
+  await writeFile(join(directory, 'aside'), '')
+  const store = await opened(directory)
+  expect(store.health()).toMatchObject({ state: 'read-only', readOnly: expect.stringContaining('EEXIST') })
+  expect(await readAll(store)).toEqual(values.map((value, number) => (number === 21 ? undefined : value)))
+  expect(store.health().report?.findings.map(({ what, key }) => `${what} ${key}`)).toContain('record key21@alice')
+  await store.close()
+  expect(await readFile(log)).toEqual(bytes)
+})
+
 async function torn(): Promise<string> {
   const directory = await provisioned()
   const [log = ''] = await filesLike(directory, /\.log$/)
