@@ -1,12 +1,13 @@
+import type { AtSign } from '../core/at-sign.ts'
 import { elapsed } from '../core/clock.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Session } from '../core/session.ts'
 import { ownerChallenge, peerChallenge } from '../crypto/challenge.ts'
 import { atSign, optionalTail, seq } from '../wire/grammar.ts'
-import { become, data } from '../wire/reply.ts'
+import { become, data, refuse } from '../wire/reply.ts'
 import { isBlocked } from './block-list.ts'
-import { defineVerb, everyone } from './verb.ts'
+import { defineVerb, everyone, type Ports } from './verb.ts'
 
 const anyone = { kind: 'anyone' } as const
 
@@ -27,6 +28,18 @@ function announcedVersion(config: string): string | undefined {
 const identityAfter = (session: Session, byOwner: boolean): Session['identity'] =>
   byOwner && session.identity.kind === 'owner' ? session.identity : anyone
 
+/** Why another atSign gets no challenge, or undefined. */
+async function refusalOf(caller: AtSign, ports: Ports, session: Session): Promise<AtError | undefined> {
+  if (await isBlocked(ports.records, ports.self, caller)) return new AtError('AT0013', 'Unable to connect')
+  try {
+    await ports.federation.admit(caller, session)
+    return undefined
+  } catch (error) {
+    if (error instanceof AtError) return error
+    throw error
+  }
+}
+
 export const from = defineVerb({
   name: 'from',
   summary: 'Say which atSign you are and get a challenge to prove it.',
@@ -43,8 +56,9 @@ export const from = defineVerb({
       ports.visits.record({ verb: 'from' })
       return become({ identity: identityAfter(session, true), challenge, clientVersion }, data(text))
     }
-    if (await isBlocked(ports.records, self, params.atSign)) throw new AtError('AT0013', 'Unable to connect')
-    await ports.federation.admit(params.atSign, session)
+    const refusal = await refusalOf(params.atSign, ports, session)
+    // What a client announces counts for the refusal too (page 01, 9.6).
+    if (refusal !== undefined) return refuse({ clientVersion }, refusal)
     const { name, challenge: text } = peerChallenge(session.id, params.atSign, self)
     const challenge = { for: params.atSign, text, expiresAt }
     ports.visits.record({ verb: 'from' })
