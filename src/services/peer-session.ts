@@ -56,33 +56,29 @@ export function createPeerSession(link: Link, onAnswer: () => void = () => {}): 
   let known: Promise<PeerFeatures> | undefined
   let pipelines = false
 
-  const asked = async (line: string): Promise<string> => {
-    const reply = await link.request(line)
-    onAnswer()
+  const asked = (line: string): Promise<string> => {
+    const reply = link.request(line)
+    // Whoever waits for the reply hears of a failure.
+    reply.then(onAnswer, () => {})
     return reply
   }
 
-  const send = async (line: string): Promise<string> => {
-    waiting++
-    try {
-      return await asked(line)
-    } finally {
-      waiting--
-    }
-  }
-
-  const inTurn = async (line: string): Promise<string> => {
-    waiting++
+  const inTurn = (line: string): Promise<string> => {
     const mine = last.then(() => asked(line))
     last = mine.catch(() => {})
-    try {
-      return await mine
-    } finally {
-      waiting--
-    }
+    return mine
   }
 
-  const request = (line: string): Promise<string> => (pipelines ? send(line) : inTurn(line))
+  const isOver = (): void => {
+    waiting--
+  }
+
+  const request = (line: string): Promise<string> => {
+    waiting++
+    const reply = pipelines ? asked(line) : inTurn(line)
+    reply.then(isOver, isOver)
+    return reply
+  }
 
   return {
     request,

@@ -56,6 +56,8 @@ interface Pending {
   reject(error: Error): void
 }
 
+/** Characters that wait for others of the same turn at most. */
+const mostUnsent = 65_536
 /** How long a closing connection may take to send its last bytes. */
 const lingerMs = 2_000
 /** Bytes after the last LF that are looked at as a prompt: an atSign of 55 characters has at most 220 bytes. */
@@ -93,10 +95,25 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
   let closed = false
   let lastWasError = false
   let tail: Uint8Array = new Uint8Array()
+  /** Lines that leave together at the end of this turn: a write costs as much as many lines. */
+  let unsent = ''
   let stopTimer = (): void => {}
+
+  const flush = (): void => {
+    const text = unsent
+    unsent = ''
+    if (text !== '') stream.write(text)
+  }
+
+  const write = (line: string): void => {
+    if (unsent === '') process.nextTick(flush)
+    unsent += `${line}\n`
+    if (unsent.length >= mostUnsent) flush()
+  }
 
   const finish = (error: Error | undefined, immediately: boolean): void => {
     if (closed) return
+    flush()
     closed = true
     stopTimer()
     splitter.release()
@@ -197,7 +214,7 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
       checkLine(line)
       pending.push({ verb, proves, replyMs: ms, resolve, reject })
       if (pending.length === 1) watch()
-      stream.write(`${line}\n`)
+      write(line)
     })
   }
 
@@ -213,7 +230,7 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
     prove: (line) => ask(line, true, replyMs),
     send(line) {
       checkLine(line)
-      if (!closed) stream.write(`${line}\n`)
+      if (!closed) write(line)
     },
     pause: () => void stream.pause(),
     resume: () => void (closed || stream.resume()),

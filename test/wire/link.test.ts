@@ -53,6 +53,20 @@ describe('a link', () => {
     await expect(link.ready).resolves.toBeUndefined()
   })
 
+  it('sends the lines of one turn in one write, those before an end too', async () => {
+    const { link, far, heard } = conversation()
+    await say(far, '@')
+    const requests = [link.request('noop:0'), link.request('noop:1')]
+    link.send('monitor')
+    await settle()
+    expect(heard).toEqual(['noop:0\nnoop:1\nmonitor\n'])
+    requests.push(link.request('noop:2'))
+    link.close()
+    await Promise.allSettled(requests)
+    await settle()
+    expect(heard.slice(1)).toEqual(['noop:2\n'])
+  })
+
   it('answers pipelined requests in order, prompts stripped', async () => {
     const { link, far, heard } = conversation()
     const replies = Promise.all([
