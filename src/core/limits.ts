@@ -83,6 +83,8 @@ export const limits = {
   deliveryWindow: 128,
   /** Characters of them; nothing more leaves until some are answered. One longer notification goes alone. */
   deliveryChars: 1_048_576,
+  /** Recipients for whom nothing waits whose lane is kept, so that what comes for them next need not be read from the store. */
+  idleLanes: 64,
   /** Life of an ephemeral notification, which bounds the memory it takes (draft of October 2026). */
   ephemeralMs: 120_000,
   /** Ephemeral notifications held at one time; the oldest of whoever holds most give way. */

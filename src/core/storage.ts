@@ -83,11 +83,15 @@ export interface Transaction {
   /**
    * Stores a notification and queues it for its recipient; the same one, if it waits already, stays as it is. With the
    * strategy `latest` those that it makes one too many of its notifier stop waiting, the oldest first, as `expired`.
+   * @returns what waits once the change is committed; undefined when the same one does already
    * @throws AtError AT0006 when that recipient's outbox is full
    */
-  enqueue(notification: Notification): Promise<void>
-  /** Takes a notification out of its recipient's outbox, if it still is there, and records how that ended. */
-  settle(notification: Notification, status: NotificationStatus): Promise<void>
+  enqueue(notification: Notification): Promise<Waiting | undefined>
+  /**
+   * Takes a notification out of its recipient's outbox, if it still is there, and records how that ended.
+   * @param known that of its `Waiting`, when only whoever read it settles it
+   */
+  settle(notification: Notification, status: NotificationStatus, known?: unknown): Promise<void>
   /** What is held of another atSign. */
   holding(kind: HoldingKind, of: AtSign): Promise<Holding>
   putEnrollment(enrollment: Enrollment): Promise<void>
@@ -106,6 +110,8 @@ export interface Waiting {
   /** Whole number, 1 or more; of one priority later ones have higher places. */
   readonly place: number
   readonly notification: Notification
+  /** What the store needs to look up no more, for `waits` and `settle`. */
+  readonly known?: unknown
 }
 
 /** Notifications that wait for other atSigns, those of one priority in the order in which they were queued. */
@@ -118,7 +124,7 @@ export interface Outbox {
    */
   pending(recipient: AtSign, limit: number, behind?: number, maxChars?: number, priority?: Priority): Promise<Waiting[]>
   /** Whether one that was read from a place still waits there. */
-  waits(recipient: AtSign, place: number): boolean
+  waits(recipient: AtSign, place: number, known?: unknown): boolean
 }
 
 /** Notifications that another atSign sent, and `cached:` copies of the records that it shares. */

@@ -5,8 +5,9 @@ import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { Notification, Priority } from '../core/notification.ts'
-import type { Store } from '../core/storage.ts'
-import { isBlocked } from '../verbs/block-list.ts'
+import type { StoredRecord } from '../core/record.ts'
+import type { Store, Waiting } from '../core/storage.ts'
+import { blockListKey, parseBlockList } from '../verbs/block-list.ts'
 import { attempt } from './delivery-attempt.ts'
 import { pauseFor } from './delivery-pause.ts'
 import { charsOf, createQueue, type Entry, type Judge } from './delivery-queue.ts'
@@ -30,8 +31,8 @@ export interface LaneParts {
 
 /** The way of notifications to one recipient. */
 export interface Lane {
-  /** Something may be waiting. */
-  wake(): void
+  /** Something may be waiting, or has just begun to. */
+  wake(committed?: Waiting): void
   close(): void
 }
 
@@ -46,11 +47,12 @@ const plain: PeerFeatures = { eAtn: false, eph: false }
  * Sends what waits for one recipient: a sliding window of notifications in flight where the peer answers pipelined lines,
  * one by one elsewhere. Of one key only one is in flight, so that a later value never arrives before an earlier one, and
  * when the peer cannot take it now only those of its key wait behind it.
- * @param onIdle called when nothing is left to do; the lane may be forgotten then
+ * @param onIdle called when nothing is left to do; the lane may be forgotten then, and should be unless all went well
  */
-export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => void): Lane {
+export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell: boolean) => void): Lane {
   const { self, clock, log, store, peers, ephemeral, settle } = parts
   const queue = createQueue(recipient, store.outbox, ephemeral)
+  const blockList = blockListKey(self).text
   const inFlight = new Map<string, Entry>()
   let charsInFlight = 0
   const held = new Set<string>()
@@ -84,14 +86,14 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     wakeUp()
   }
 
-  const isBlockedNow = async ({ messageType }: Notification): Promise<boolean> => {
-    const blocked = await isBlocked(store.records, self, recipient)
+  const isRefused = ({ messageType }: Notification, list: StoredRecord | undefined): boolean => {
+    const blocked = parseBlockList(list?.value).includes(recipient)
     const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType, blocked } as const
     return permitsExchange(exchange) !== undefined
   }
 
   const end = async (entry: Entry, status: 'delivered' | 'errored' | 'expired'): Promise<void> => {
-    await settle(entry.notification, status)
+    await settle(entry, status)
     queue.putBack(entry)
   }
 
@@ -100,7 +102,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     const { notification } = entry
     if (!queue.waits(entry)) queue.putBack(entry)
     else if (notification.expiresAt <= clock.now()) await end(entry, 'expired')
-    else if (await isBlockedNow(notification)) await end(entry, 'errored')
+    else if (isRefused(notification, await store.records.get(blockList))) await end(entry, 'errored')
     else return false
     return true
   }
@@ -209,6 +211,18 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
     launch(entry, session, await featuresOf(entry, session))
   }
 
+  /** Sends one behind others that are on their way, where there is nothing to wait for. @returns whether it was sent */
+  const follow = (entry: Entry): boolean => {
+    const { notification } = entry
+    if (inFlight.size === 0 || asked === undefined || asked.session !== opened || opened.closed) return false
+    const list = store.records.get(blockList)
+    if (list instanceof Promise || !queue.waits(entry)) return false
+    if (notification.expiresAt <= clock.now() || isRefused(notification, list)) return false
+    urgency = notification.priority
+    launch(entry, opened, asked.features)
+    return true
+  }
+
   const hasRoom = (): boolean => {
     const window = asked === undefined || asked.features.eAtn ? limits.deliveryWindow : 1
     return inFlight.size === 0 || (inFlight.size < window && charsInFlight < limits.deliveryChars)
@@ -217,13 +231,14 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
   /** Sends as many as may be in flight. */
   const fill = async (): Promise<void> => {
     while (!closed && broken === undefined && hasRoom() && stuck.size < mostAside) {
-      const entry = await next()
+      const entry = queue.takeRead(judge) ?? (await next())
       if (entry === undefined) return
       if (broken !== undefined) {
         // What broke during the read comes before it, and waits again.
         queue.putBack(entry)
         return
       }
+      if (follow(entry)) continue
       await sendNext(entry).catch((error: Error) => {
         queue.putBack(entry)
         broken ??= error
@@ -279,13 +294,13 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: () => vo
       .finally(() => {
         running = false
         if (dirty) run()
-        else if (cancelPause === undefined && cancelStuck === undefined) onIdle()
+        else if (cancelPause === undefined && cancelStuck === undefined) onIdle(failures === 0 && fatal.size === 0)
       })
   }
 
   const lane: Lane = {
-    wake() {
-      queue.extend()
+    wake(committed) {
+      queue.extend(committed)
       changed()
       run()
     },

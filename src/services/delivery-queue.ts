@@ -9,6 +9,8 @@ export interface Entry {
   /** Names it as long as it waits. */
   readonly token: string
   readonly notification: Notification
+  /** As in `Waiting`. */
+  readonly known?: unknown
   /** Those with the same order arrive one after another: they are about one key, or texts. */
   readonly order: string
 }
@@ -20,14 +22,16 @@ export type Judge = (order: string) => 'free' | 'held' | 'aside'
 export interface Queue {
   /** The first entry that is free; it is not taken again before it was put back. */
   take(judge: Judge): Promise<Entry | undefined>
+  /** The same where nothing has to be read for it; undefined tells nothing. */
+  takeRead(judge: Judge): Entry | undefined
   /** Has an entry found again, by a rewind, if it still waits then. */
   putBack(entry: Entry): void
   /** Whether an entry still waits: it may have been removed or superseded since it was read. */
   waits(entry: Entry): boolean
   /** Begins again at the first that waits, without those that are taken. */
   rewind(): void
-  /** More may wait by now. */
-  extend(): void
+  /** More may wait by now: this one, which has just been stored, where it is told. */
+  extend(stored?: Waiting): void
   /** Whether more than what is taken is known to wait. */
   holdsMore(): boolean
   /** False right after a rewind. */
@@ -201,7 +205,22 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     const { notification } = waiting
     chars -= charsOf(notification)
     taken.add(tokenOf(from, waiting))
-    return { token: tokenOf(from, waiting), notification, order: orderOf(notification) }
+    return { token: tokenOf(from, waiting), notification, order: orderOf(notification), known: waiting.known }
+  }
+
+  /**
+   * Spares the store a read: one behind everything that was read is as good as read. Less urgent ones are noted for a more
+   * urgent one, so that only the least urgent ones are taken like that. @returns whether it was
+   */
+  const takesNext = (stored: Waiting): boolean => {
+    const from = sources.find(({ name, rank }) => name === 's' && rank === lowest)
+    const { notification, place } = stored
+    const isLeast = notification.priority === priorities[lowest]
+    if (from === undefined || !from.atEnd || !isLeast || place <= from.behind || isFull()) return false
+    from.ahead.push({ ...stored, rank: lowest })
+    from.behind = place
+    chars += charsOf(notification)
+    return true
   }
 
   return {
@@ -218,16 +237,22 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
         await read(next)
       }
     },
+    takeRead(judge) {
+      const found = first(judge)
+      return found !== undefined && unreadSource(found) === undefined ? pick(found) : undefined
+    },
     putBack: ({ token }) => void taken.delete(token),
-    waits: ({ token }) => (token.startsWith('s') ? store : memory).waits(recipient, Number(token.slice(1))),
+    waits: ({ token, known }) =>
+      (token.startsWith('s') ? store : memory).waits(recipient, Number(token.slice(1)), known),
     rewind() {
       rewinds++
       for (const from of sources) Object.assign(from, unread())
       noted = []
       chars = 0
     },
-    extend() {
+    extend(stored) {
       extensions++
+      if (stored !== undefined && takesNext(stored)) return
       for (const from of sources) from.atEnd = false
     },
     holdsMore: () => sources.some(({ ahead }) => ahead.length > 0),

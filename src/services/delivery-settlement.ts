@@ -1,16 +1,18 @@
-import type { Notification, NotificationStatus } from '../core/notification.ts'
-import type { Store } from '../core/storage.ts'
+import type { NotificationStatus } from '../core/notification.ts'
+import type { Store, Waiting } from '../core/storage.ts'
 import type { EphemeralStore } from './ephemeral.ts'
 
 /** Records how notifications ended; resolves when that is written. */
-export type Settle = (notification: Notification, status: NotificationStatus) => Promise<void>
+export type Settle = (waiting: Settled, status: NotificationStatus) => Promise<void>
+
+type Settled = Pick<Waiting, 'notification' | 'known'>
 
 /**
  * Writes what ended within one turn as one change. It need not be on flash: after a power cut the recipient recognises
  * what is sent once more.
  */
 export function createSettlement(store: Pick<Store, 'write'>, ephemeral: EphemeralStore): Settle {
-  let group: (readonly [Notification, NotificationStatus])[] = []
+  let group: (readonly [Settled, NotificationStatus])[] = []
   let written: Promise<void> | undefined
 
   const write = async (): Promise<void> => {
@@ -19,18 +21,19 @@ export function createSettlement(store: Pick<Store, 'write'>, ephemeral: Ephemer
     written = undefined
     await store.write(
       async (tx) => {
-        for (const [notification, status] of ended) await tx.settle(notification, status)
+        for (const [{ notification, known }, status] of ended) await tx.settle(notification, status, known)
       },
       { sync: false },
     )
   }
 
-  return async (notification, status) => {
+  return async (waiting, status) => {
+    const { notification } = waiting
     if (notification.ephemeral) {
       ephemeral.settle(notification, status)
       return
     }
-    group.push([notification, status])
+    group.push([waiting, status])
     written ??= new Promise<void>((resolve) => setImmediate(resolve)).then(write)
     await written
   }

@@ -4,9 +4,10 @@ import type { AtKey } from '../core/at-key.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { Notification } from '../core/notification.ts'
-import type { Store } from '../core/storage.ts'
+import type { Store, Waiting } from '../core/storage.ts'
 import { blockListKey, parseBlockList } from '../verbs/block-list.ts'
 import type { AutoNotice, Outgoing } from '../verbs/verb.ts'
 import { createLane, type Lane } from './delivery-lane.ts'
@@ -40,18 +41,34 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
   const lanes = new Map<AtSign, Lane>()
   /** Recipients whose full outbox was logged; forgotten when they take notices again. */
   const told = new Set<AtSign>()
+  /** Lanes that have nothing to do, the one that has had nothing for longest first. */
+  const idle = new Set<AtSign>()
   let closed = false
 
-  const wake = (recipient: AtSign): void => {
+  /** A lane that is kept knows that nothing else waits; those of recipients who are rarely told anything give way. */
+  const rest = (recipient: AtSign, isWell: boolean): void => {
+    if (!isWell) {
+      lanes.delete(recipient)
+      return
+    }
+    idle.add(recipient)
+    const [oldest] = idle
+    if (idle.size <= limits.idleLanes || oldest === undefined) return
+    idle.delete(oldest)
+    lanes.delete(oldest)
+  }
+
+  const wake = (recipient: AtSign, committed?: Waiting): void => {
     if (closed) return
     const known = lanes.get(recipient)
     const lane =
       known ??
-      createLane(recipient, { ...options, settle, random: options.random ?? Math.random }, () => {
-        if (lanes.get(recipient) === lane) lanes.delete(recipient)
+      createLane(recipient, { ...options, settle, random: options.random ?? Math.random }, (isWell) => {
+        if (lanes.get(recipient) === lane) rest(recipient, isWell)
       })
     lanes.set(recipient, lane)
-    lane.wake()
+    idle.delete(recipient)
+    lane.wake(committed)
   }
 
   const noticeOf = (key: AtKey, recipient: AtSign, notice: AutoNotice): Notification => ({
@@ -83,8 +100,9 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
       const blocked = parseBlockList((await tx.record(blockListKey(self).text))?.value).includes(recipient)
       const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType: 'key' } as const
       if (permitsExchange({ ...exchange, blocked }) !== undefined) return
+      let waiting: Waiting | undefined
       try {
-        await tx.enqueue(noticeOf(key, recipient, notice))
+        waiting = await tx.enqueue(noticeOf(key, recipient, notice))
       } catch (error) {
         // The record itself is kept: a reader that stays away must not stop the sensors.
         if (!(error instanceof AtError && error.code === 'AT0006')) throw error
@@ -94,7 +112,7 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
         return
       }
       told.delete(recipient)
-      tx.onCommit(() => wake(recipient))
+      tx.onCommit(() => wake(recipient, waiting))
     },
     async start() {
       for (const recipient of await store.outbox.recipients()) wake(recipient)

@@ -4,7 +4,7 @@ import type { StoredRecord } from '../core/record.ts'
 import type { Database, Operation, Range, Snapshot } from './database.ts'
 import type { Losses } from './health.ts'
 import { createHotRows } from './hot-rows.ts'
-import { commitKey, fromSortable, gapKey, sortable, type Table, tables } from './layout.ts'
+import { commitKey, fromSortable, gapKey, sortable, type Table, tables, withdrawnKey } from './layout.ts'
 import { readOutbox } from './outbox-index.ts'
 import { reasonOf } from './refusal.ts'
 import { unseal } from './seal.ts'
@@ -254,6 +254,8 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
       const numbers = new Map([
         [commitKey, commit],
         [gapKey, await loadGap()],
+        // Nothing that was read before is known any more.
+        [withdrawnKey, (memory.get(withdrawnKey) ?? 0) + 1],
       ])
       await loadOutbox(numbers)
       cache.clear()

@@ -116,7 +116,7 @@ export const tables = {
   meta: plain<number>('meta', 'number'),
   /** By `holdingKey`, and under `notificationLogKey`. */
   holdings: plain<Holding>('holdings', 'size of what is held'),
-  /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, by atSign how many wait for it, and by `urgentKey`. */
+  /** Never stored, follows changes all the same: `commitKey`, `gapKey`, `reservedKey`, `queueKey`, `withdrawnKey`, by atSign how many wait for it, and by `urgentKey`. */
   memory: plain<number>('memory', 'number'),
   /** Never stored either: by `latestKey` the `notificationRef` of those that wait, the oldest first. */
   latest: plain<readonly string[]>('latest', 'notifications of a notifier'),
@@ -143,6 +143,9 @@ export const gapKey = 'commit-gap'
 
 /** Row of `tables.memory`: the latest place in any outbox. */
 export const queueKey = 'queue'
+
+/** Row of `tables.memory`: how often a wait has ended that whoever delivers did not end, since the store was opened. */
+export const withdrawnKey = 'withdrawn'
 
 /** Row of `tables.memory`: how many with a priority of their own wait for a recipient. */
 export const urgentKey = (recipient: AtSign, priority: 'medium' | 'high'): string => `${priority} ${recipient}`

@@ -14,7 +14,7 @@ import {
   sortable,
   tables,
 } from './layout.ts'
-import { leaveOutbox } from './outbox-index.ts'
+import { withdraw } from './outbox-index.ts'
 import type { Draft } from './writer.ts'
 
 /** Whether the same notification is stored. */
@@ -48,7 +48,7 @@ export function putNotification(draft: Draft, notification: Notification): { ref
 /** Removes a notification, from the outbox as well. */
 export function removeNotification(draft: Draft, ref: string, state: NotificationState): void {
   const { at, expiresAt, sender, bytes = 0 } = state
-  if (state.outbox !== undefined) leaveOutbox(draft, ref, { ...state, outbox: state.outbox })
+  if (state.outbox !== undefined) withdraw(draft, ref, { ...state, outbox: state.outbox })
   draft.remove(tables.notifications, notificationKey(at, ref))
   draft.remove(tables.notificationStates, ref)
   moveExpiry(draft, 'n', ref, expiresAt, undefined)

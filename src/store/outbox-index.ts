@@ -11,6 +11,7 @@ import {
   queueKey,
   tables,
   urgentKey,
+  withdrawnKey,
 } from './layout.ts'
 import type { Draft } from './writer.ts'
 
@@ -38,21 +39,23 @@ function joinLatest(draft: Draft, recipient: AtSign, ref: string, notifier: stri
   draft.put(tables.latest, latestKey(recipient, notifier), [...waitingOf(draft, recipient, notifier), ref])
 }
 
-/** Puts a notification at the end of its recipient's outbox. */
+/** Puts a notification at the end of its recipient's outbox. @returns its place and its state there */
 export function joinOutbox(
   draft: Draft,
   { to: recipient, priority }: { readonly to: AtSign; readonly priority: Priority },
   ref: string,
   state: NotificationState,
-): void {
+): { place: number; queued: NotificationState } {
   const number = (draft.get(tables.memory, queueKey) ?? 0) + 1
   const place = placeOf(priority, number)
   const key = outboxKey(recipient, place)
   draft.put(tables.memory, queueKey, number)
   draft.put(tables.outbox, key, ref)
-  draft.put(tables.notificationStates, ref, { ...state, outbox: key })
+  const queued = { ...state, outbox: key }
+  draft.put(tables.notificationStates, ref, queued)
   count(draft, recipient, place, 1)
   joinLatest(draft, recipient, ref, state.latest)
+  return { place, queued }
 }
 
 /** Takes an entry out of its outbox; the state of the notification is up to the caller. */
@@ -66,6 +69,15 @@ export function leaveOutbox(draft: Draft, ref: string, state: { outbox: string; 
   if (left.length > 0) draft.put(tables.latest, key, left)
   else draft.remove(tables.latest, key)
 }
+
+/** The same for a wait that whoever delivers does not end: what was read of it is out of date. */
+export function withdraw(draft: Draft, ref: string, state: { outbox: string; latest?: string }): void {
+  add(draft, withdrawnKey, 1)
+  leaveOutbox(draft, ref, state)
+}
+
+/** How many waits were ended like that, staged ones included. */
+export const withdrawals = (draft: Draft): number => draft.get(tables.memory, withdrawnKey) ?? 0
 
 /** Puts an entry back that damage has taken out of its outbox. */
 export function rejoinOutbox(draft: Draft, ref: string, state: { outbox: string; latest?: string }): void {

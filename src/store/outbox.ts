@@ -5,6 +5,7 @@ import type { Outbox, Waiting } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import {
   fromOutboxKey,
+  type NotificationState,
   notificationKey,
   notificationRef,
   outboxKey,
@@ -12,62 +13,86 @@ import {
   priorityOf,
   tables,
   urgentKey,
+  withdrawnKey,
 } from './layout.ts'
 import { putNotification } from './notifications.ts'
-import { joinOutbox, leaveOutbox, waitingFor, waitingOf } from './outbox-index.ts'
+import { joinOutbox, leaveOutbox, waitingFor, waitingOf, withdraw, withdrawals } from './outbox-index.ts'
 import type { Draft } from './writer.ts'
 
 /** Ends the wait of those that a newer one of the same notifier makes one too many. */
 function supersede(draft: Draft, { to, notifier, latestN, strategy }: Notification): void {
   if (strategy !== 'latest') return
   const waiting = waitingOf(draft, to, notifier)
-  for (const ref of waiting.slice(0, Math.max(waiting.length - latestN + 1, 0))) end(draft, ref, 'expired')
+  for (const ref of waiting.slice(0, Math.max(waiting.length - latestN + 1, 0))) {
+    const state = draft.get(tables.notificationStates, ref)
+    if (state !== undefined) end(draft, ref, state, 'expired', withdraw)
+  }
+}
+
+/** What was stored of a notification that waits, as long as `withdrawals` is the same. */
+interface Known {
+  readonly ref: string
+  readonly state: NotificationState
+  readonly withdrawals: number
 }
 
 /**
  * Stores a notification and queues it; the same one, if it waits already, stays as it is.
  * @param limit notifications that may wait for one recipient
+ * @returns what waits, undefined when the same one does already
  * @throws AtError AT0006 when that many wait
  */
-export function enqueue(draft: Draft, notification: Notification, limit: number): void {
+export function enqueue(draft: Draft, notification: Notification, limit: number): Waiting | undefined {
   const { to } = notification
-  if (draft.tryGet(tables.notificationStates, notificationRef(notification))?.outbox !== undefined) return
+  if (draft.tryGet(tables.notificationStates, notificationRef(notification))?.outbox !== undefined) return undefined
   supersede(draft, notification)
   if (waitingFor(draft, to) >= limit) {
     throw new AtError('AT0006', `${limit} notifications are waiting for ${to} already`)
   }
   const { ref, state } = putNotification(draft, notification)
-  joinOutbox(draft, notification, ref, state)
+  const { place, queued } = joinOutbox(draft, notification, ref, state)
+  const known: Known = { ref, state: queued, withdrawals: withdrawals(draft) }
+  return { place, notification, known }
 }
 
-function end(draft: Draft, ref: string, status: NotificationStatus): void {
-  const state = draft.get(tables.notificationStates, ref)
-  if (state === undefined) return
-  const { outbox, ...rest } = state
-  if (outbox !== undefined) leaveOutbox(draft, ref, { ...rest, outbox })
+function end(
+  draft: Draft,
+  ref: string,
+  { outbox, ...rest }: NotificationState,
+  status: NotificationStatus,
+  leave: typeof leaveOutbox,
+): void {
+  if (outbox !== undefined) leave(draft, ref, { ...rest, outbox })
   draft.put(tables.notificationStates, ref, { ...rest, status })
 }
 
 /**
  * Ends the wait of a notification. One that was superseded while it was on its way has been delivered all the same; but
  * nothing that is over by now becomes anything else.
+ * @param given that of its `Waiting`, for whoever alone settles it
  */
-export function settle(draft: Draft, notification: Notification, status: NotificationStatus): void {
-  const ref = notificationRef(notification)
-  const waits = draft.get(tables.notificationStates, ref)?.outbox !== undefined
-  if (waits || status === 'delivered') end(draft, ref, status)
+export function settle(draft: Draft, notification: Notification, status: NotificationStatus, given?: unknown): void {
+  const known = given as Known | undefined
+  const ref = known?.ref ?? notificationRef(notification)
+  const isSame = known?.withdrawals === withdrawals(draft)
+  const state = isSame ? known.state : draft.get(tables.notificationStates, ref)
+  if (state === undefined || (state.outbox === undefined && status !== 'delivered')) return
+  end(draft, ref, state, status, known === undefined ? withdraw : leaveOutbox)
 }
 
 /** Reads of committed outboxes. */
 export function createOutbox(committed: Committed): Outbox {
   /** Undefined when the entry is one that a power cut has parted from its notification. */
-  function waiting(key: string, ref: string): Waiting | undefined {
+  function waiting(key: string, ref: string, before: number): Waiting | undefined {
     const state = committed.tryGet(tables.notificationStates, ref)
     if (state?.outbox !== key) return undefined
     const body = committed.tryGet(tables.notifications, notificationKey(state.at, ref))
     if (body === undefined) return undefined
-    return { place: fromOutboxKey(key).place, notification: { ...body, status: state.status } }
+    const known: Known = { ref, state, withdrawals: before }
+    return { place: fromOutboxKey(key).place, notification: { ...body, status: state.status }, known }
   }
+
+  const withdrawn = (): number => committed.memory.get(withdrawnKey) ?? 0
 
   /** Spares a read of the database for what nobody uses. */
   const holds = (recipient: AtSign, priority: Priority | undefined): boolean => {
@@ -88,8 +113,9 @@ export function createOutbox(committed: Committed): Outbox {
       if (limit <= 0 || !holds(recipient, priority)) return found
       const from = priority === undefined ? behind : Math.max(behind, placeOf(priority, 0))
       const range = { start: `${recipient}/`, gt: outboxKey(recipient, from) }
+      const before = withdrawn()
       for await (const [key, ref] of committed.rows(tables.outbox, range)) {
-        const one = waiting(key, ref)
+        const one = waiting(key, ref, before)
         if (one === undefined) continue
         if (priority !== undefined && priorityOf(one.place) !== priority) break
         found.push(one)
@@ -99,6 +125,8 @@ export function createOutbox(committed: Committed): Outbox {
       return found
     },
     // Whoever ends a wait removes the entry, in the same change as everything else.
-    waits: (recipient, place) => committed.tryGet(tables.outbox, outboxKey(recipient, place)) !== undefined,
+    waits: (recipient, place, known) =>
+      (known as Known | undefined)?.withdrawals === withdrawn() ||
+      committed.tryGet(tables.outbox, outboxKey(recipient, place)) !== undefined,
   }
 }

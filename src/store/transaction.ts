@@ -38,9 +38,9 @@ export const createTransaction = ({ draft, committed, outboxPerPeer, assertRoom 
   },
   async enqueue(notification) {
     assertRoom()
-    enqueue(draft, notification, outboxPerPeer)
+    return enqueue(draft, notification, outboxPerPeer)
   },
-  settle: async (notification, status) => settle(draft, notification, status),
+  settle: async (notification, status, known) => settle(draft, notification, status, known),
   async putEnrollment(enrollment) {
     draft.mustSync()
     putEnrollment(draft, enrollment)

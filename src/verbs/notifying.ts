@@ -10,6 +10,7 @@ import type { Notification } from '../core/notification.ts'
 import { lineBreak } from '../core/one-line.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
+import type { Waiting } from '../core/storage.ts'
 import type { Part, ValueType } from '../wire/grammar.ts'
 import { blockListKey, parseBlockList } from './block-list.ts'
 import type { Ports } from './verb.ts'
@@ -210,8 +211,8 @@ function addressed(message: Message, body: Body, to: AtSign, blocked: boolean, p
 }
 
 /** What is sent to oneself is at once received; what is for others waits. */
-const announce = ({ feed, outgoing, self }: Ports, notification: Notification): void =>
-  notification.to === self ? feed.received(notification) : outgoing.wake(notification.to)
+const announce = ({ feed, outgoing, self }: Ports, notification: Notification, waiting?: Waiting): void =>
+  notification.to === self ? feed.received(notification) : outgoing.wake(notification.to, waiting)
 
 const isLive = ({ expiresAt }: Notification, ports: Ports): boolean => expiresAt > ports.clock.now()
 
@@ -255,9 +256,10 @@ const sendStored = (message: Message, body: Body, to: readonly AtSign[], ports: 
     const blocked = parseBlockList((await tx.record(blockListKey(ports.self).text))?.value)
     const notifications = to.map((one) => addressed(message, body, one, blocked.includes(one), ports))
     for (const notification of notifications.filter((one) => isLive(one, ports))) {
+      let waiting: Waiting | undefined
       if (notification.to === ports.self) await tx.putNotification(notification)
-      else await tx.enqueue(notification)
-      tx.onCommit(() => announce(ports, notification))
+      else waiting = await tx.enqueue(notification)
+      tx.onCommit(() => announce(ports, notification, waiting))
     }
     return notifications.map(({ id }) => id)
   })

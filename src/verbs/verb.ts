@@ -15,6 +15,7 @@ import type {
   Notifications,
   Records,
   Transaction,
+  Waiting,
   WriteOptions,
 } from '../core/storage.ts'
 import type { Grammar } from '../wire/grammar.ts'
@@ -67,8 +68,8 @@ export interface AutoNotice {
 
 /** Notifications on their way to other atSigns. */
 export interface Outgoing {
-  /** Notifications are waiting for this recipient. */
-  wake(recipient: AtSign): void
+  /** Notifications are waiting for this recipient: the one that has just been committed, where it is told. */
+  wake(recipient: AtSign, committed?: Waiting): void
   /** Queues the notice of a shared record's change within the change itself, where configuration asks for it. */
   autoNotify(tx: Transaction, key: AtKey, notice: AutoNotice): Promise<void>
 }

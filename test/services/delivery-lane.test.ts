@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { AtError } from '../../src/core/errors.ts'
 import type { Log } from '../../src/core/log.ts'
+import type { Notification } from '../../src/core/notification.ts'
 import type { Store } from '../../src/core/storage.ts'
 import { createDelivery } from '../../src/services/delivery.ts'
 import { createEphemeral } from '../../src/services/ephemeral.ts'
@@ -14,7 +15,12 @@ import { closeLater, until } from '../support/network.ts'
 const valueIn = (line: string): string => line.slice(line.lastIndexOf(':') + 1)
 
 /** Delivers what the store holds. */
-async function deliver(store: Store, clock: ManualClock, proven: () => Promise<PeerSession>, log: Log = () => {}) {
+async function deliver(
+  store: Store,
+  clock: ManualClock,
+  proven: () => Promise<PeerSession>,
+  log: Log = () => {},
+): Promise<ReturnType<typeof createDelivery>> {
   const delivery = createDelivery({
     ...{ self: '@alice', clock, log, store, autoNotify: true, notificationMs: 900_000 },
     ephemeral: createEphemeral({ self: '@alice', clock }),
@@ -28,6 +34,7 @@ async function deliver(store: Store, clock: ManualClock, proven: () => Promise<P
   })
   closeLater(async () => delivery.close())
   await delivery.start()
+  return delivery
 }
 
 function sessionOf(answer: (line: string) => Promise<string>): PeerSession & { break(): void } {
@@ -92,6 +99,63 @@ test('a later value does not overtake an earlier one whose connection breaks whi
     return sent.length > values.length
   })
   expect(sent).toEqual(['v0', ...values])
+})
+
+describe('what has just been stored', () => {
+  /** Counts reads of what waits; every line is answered, each value once. */
+  async function world() {
+    const store = await opened(await temporary())
+    const sent: string[] = []
+    let reads = 0
+    const outbox: Store['outbox'] = {
+      ...store.outbox,
+      pending: (recipient, ...range) => {
+        if (range[3] === 'low') reads += 1
+        return store.outbox.pending(recipient, ...range)
+      },
+    }
+    const session = sessionOf(async (line) => {
+      sent.push(valueIn(line))
+      return 'data:success'
+    })
+    const delivery = await deliver({ ...store, outbox }, manualClock(start), async () => session)
+    const send = (value: string, parts: Partial<Notification> = {}): Promise<void> =>
+      store.write(async (tx) => {
+        const waiting = await tx.enqueue(notification(value, { value, ...parts }))
+        tx.onCommit(() => delivery.wake('@bob', waiting))
+      })
+    const statusOf = async (id: string): Promise<string | undefined> => (await store.notifications.get(id))?.status
+    return { store, sent, send, statusOf, reads: () => reads }
+  }
+
+  test('is sent without being read again', async () => {
+    const { sent, send, statusOf, reads } = await world()
+    await send('first')
+    await until(async () => (await statusOf('first')) === 'delivered')
+    await new Promise(setImmediate)
+    const before = reads()
+    const values = Array.from({ length: 20 }, (_, index) => `v${index}`)
+    await Promise.all(values.map((value) => send(value, { key: `@bob:${value}.wavi@alice` })))
+    await until(async () => (await statusOf('v19')) === 'delivered')
+    expect(sent).toEqual(['first', ...values])
+    // Once more when all are sent: nothing may stay behind.
+    expect(reads() - before).toBeLessThanOrEqual(2)
+  })
+
+  test('is not sent when a change of the same group has ended its wait', async () => {
+    const { store, sent, send, statusOf } = await world()
+    await send('first')
+    await until(async () => (await statusOf('first')) === 'delivered')
+    const latest = { strategy: 'latest', latestN: 1 } as const
+    await Promise.all(
+      [send('old', latest), send('new', latest), send('gone'), send('last')].concat(
+        store.write((tx) => tx.removeNotification(notification('gone', { value: 'gone' }))),
+      ),
+    )
+    await until(async () => (await statusOf('last')) === 'delivered')
+    expect(sent).toEqual(['first', 'new', 'last'])
+    expect(await statusOf('old')).toBe('expired')
+  })
 })
 
 test('what is for an atSign that the directory does not know waits for its own expiry, and one line says so', async () => {

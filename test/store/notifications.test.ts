@@ -114,6 +114,26 @@ test('an entry tells whether its notification still waits', async () => {
   expect([first, second].map((place) => store.outbox.waits('@bob', place ?? 0))).toEqual([false, true])
 })
 
+test('what is known of a notification that waits holds until another wait is ended', async () => {
+  const directory = await temporary()
+  const store = await opened(directory)
+  const [first, second, third] = await store.write(async (tx) => [
+    await tx.enqueue(notification('n1')),
+    await tx.enqueue(notification('n2')),
+    await tx.enqueue(notification('n3')),
+  ])
+  const waiting = (): (boolean | undefined)[] =>
+    [first, second, third].map((one) => one && store.outbox.waits('@bob', one.place, one.known))
+  await store.write((tx) => tx.removeNotification(notification('n2')))
+  expect(waiting()).toEqual([true, false, true])
+  await store.write(async (tx) => {
+    for (const one of [first, second]) if (one) await tx.settle(one.notification, 'delivered', one.known)
+  })
+  expect((await store.notifications.get('n1'))?.status).toBe('delivered')
+  expect(await store.notifications.get('n2')).toBeUndefined()
+  expect(await store.outbox.pending('@bob', 9)).toEqual([expect.objectContaining({ place: third?.place })])
+})
+
 describe('the strategy latest', () => {
   const latest = (id: string, parts: Partial<Notification> = {}): Notification =>
     notification(id, { strategy: 'latest', latestN: 2, ...parts })
