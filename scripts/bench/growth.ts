@@ -7,11 +7,12 @@ import { ask, logInTimes } from './login.ts'
 import { median, type Pace, sleep } from './numbers.ts'
 import { count, procNumber, type Row, ratioRow } from './table.ts'
 
-// The shipped program on a store of a million records beside the same on a thousand: memory, lookups of keys from all over
-// it, pages from all over it, starts.
+// The shipped program on a store of a million records beside the same on a thousand: memory, lookups, pages from all over
+// it, starts. Lookups are of two kinds: hot ones ask for as many keys as the small store has, from all over the large one;
+// cold ones draw every key anew from all of it, so that hardly any is asked for twice.
 
 const connections = 16
-/** Of each connection, drawn anew from the whole store: far more in all than the server keeps in memory. */
+/** Cold keys of each connection: far more in all than the server keeps in memory. */
 const keysEach = 4_000
 const perPage = 1_000
 /** Parts of the store in which pages are asked for, a few in a row in each. */
@@ -24,20 +25,31 @@ interface Side {
   readonly name: GrowthName
   readonly device: RunningDevice
   readonly sockets: readonly TLSSocket[]
-  readonly lookups: readonly Script[]
+  readonly hot: readonly Script[]
+  readonly cold: readonly Script[]
 }
 
-const keyOf = ({ records, name }: Pick<Side, 'records' | 'name'>): string =>
-  `reading${String(Math.floor(Math.random() * records)).padStart(7, '0')}.bench${name}`
+const requestFor = (index: number, name: GrowthName): string =>
+  `llookup:reading${String(Math.floor(index)).padStart(7, '0')}.bench${name}\n`
 
-async function begin(fixture: Fixture, name: GrowthName, records: number): Promise<Side> {
+/** Every connection asks for the same few keys, evenly spread over the store, each in an order of its own. */
+function hotScript(name: GrowthName, records: number, few: number): Script {
+  const requests = Array.from({ length: few }, (_, index) => requestFor((index * records) / few, name))
+  const order = requests.map((request) => ({ request, at: Math.random() })).sort((one, next) => one.at - next.at)
+  return { requests: order.map(({ request }) => request), reply: 'data:' }
+}
+
+const coldScript = (name: GrowthName, records: number): Script => ({
+  requests: Array.from({ length: keysEach }, () => requestFor(Math.random() * records, name)),
+  reply: 'data:',
+})
+
+async function begin(fixture: Fixture, name: GrowthName, records: number, few: number): Promise<Side> {
   const { device } = await start(fixture, name)
   const sockets = await logInTimes(connections, device.target, device.owner)
-  const lookups = sockets.map(() => ({
-    requests: Array.from({ length: keysEach }, () => `llookup:${keyOf({ records, name })}\n`),
-    reply: 'data:',
-  }))
-  return { records, name, device, sockets, lookups }
+  const hot = sockets.map(() => hotScript(name, records, few))
+  const cold = sockets.map(() => coldScript(name, records))
+  return { records, name, device, sockets, hot, cold }
 }
 
 async function start(fixture: Fixture, name: GrowthName) {
@@ -45,7 +57,8 @@ async function start(fixture: Fixture, name: GrowthName) {
   return { device, startMs: device.program.startMs }
 }
 
-const lookUp = ({ sockets, lookups }: Side, ms: number): Promise<number> => drive(sockets, lookups, { depth: 1, ms })
+const lookUp = (side: Side, which: 'hot' | 'cold', ms: number): Promise<number> =>
+  drive(side.sockets, side[which], { depth: 1, ms })
 
 /** What a process has in memory, in MiB. */
 interface Memory {
@@ -105,24 +118,31 @@ async function memoryGroup(pid: number) {
 }
 
 interface Measured extends Memory {
-  readonly rate: number
+  readonly hot: number
+  readonly cold: number
   readonly pageMs: number
 }
 
 /** Lookups in turns, so that whatever else the machine does weighs on both. */
-async function measure(sides: readonly Side[], pace: Pace): Promise<Measured[]> {
-  const rates = sides.map((): number[] => [])
-  for (const side of sides) await lookUp(side, pace.warmUpMs)
+async function rates(sides: readonly Side[], which: 'hot' | 'cold', pace: Pace): Promise<number[]> {
+  const found = sides.map((): number[] => [])
+  for (const side of sides) await lookUp(side, which, pace.warmUpMs)
   for (let round = 0; round < pace.rounds; round++) {
-    for (const [index, side] of sides.entries()) rates[index]?.push(await lookUp(side, pace.runMs))
+    for (const [index, side] of sides.entries()) found[index]?.push(await lookUp(side, which, pace.runMs))
   }
+  return found.map(median)
+}
+
+async function measure(sides: readonly Side[], pace: Pace): Promise<Measured[]> {
+  const [hot, cold] = [await rates(sides, 'hot', pace), await rates(sides, 'cold', pace)]
   const pages: number[] = []
   for (const side of sides) pages.push(await page(side))
   await sleep(pace.idleMs)
   const memory = await Promise.all(sides.map(({ device }) => memoryOf(device.program.pid)))
   return memory.map((each, index) => ({
     ...each,
-    rate: median(rates[index] ?? []),
+    hot: hot[index] ?? Number.NaN,
+    cold: cold[index] ?? Number.NaN,
     pageMs: pages[index] ?? Number.NaN,
   }))
 }
@@ -153,12 +173,12 @@ export async function growthRows(fixture: Fixture, pace: Pace & { quick: boolean
   await fillStore(fixture, '@few', few)
   await fillStore(fixture, '@lots', many)
   // A start right after the filling would read what was just written.
-  const [small, large] = [await begin(fixture, '@few', few), await begin(fixture, '@lots', many)]
+  const [small, large] = [await begin(fixture, '@few', few, few), await begin(fixture, '@lots', many, few)]
   const group = await memoryGroup(large.device.program.pid)
   const [one, other] = (await measure([small, large], pace)) as [Measured, Measured]
   const room = 1.15 * one.anonymous * 1_048_576
   const squeezed = await group?.squeeze(room).then(
-    () => lookUp(large, squeezedMs),
+    () => lookUp(large, 'cold', squeezedMs),
     () => undefined,
   )
   for (const socket of [...small.sockets, ...large.sockets]) socket.destroy()
@@ -179,15 +199,19 @@ export async function growthRows(fixture: Fixture, pace: Pace & { quick: boolean
     ...{ budget: '-', verdict: '-' },
   })
   const without = ({ resident, tables }: Memory): number => resident - tables
+  const lookups = (which: string): string => `llookup of ${which}, ${connections} TLS connections`
   return [
     row('resident memory without mapped tables', without(other), without(one), { format: MiB, atMost: 1.15 }),
-    row('resident memory with them', other.resident, one.resident, { format: MiB, atMost: 1.15 }),
-    row(`llookup of keys from all over it, ${connections} TLS connections`, other.rate, one.rate, {
+    row('resident memory with them, while nobody else needs it', other.resident, one.resident, {
+      ...{ format: MiB, atMost: 1.15 },
+    }),
+    row(lookups(`${count(few)} hot keys spread over all of it`), other.hot, one.hot, {
       ...{ format: perSecond, atLeast: 0.9 },
     }),
+    shown(lookups('cold keys, each drawn from all of it'), other.cold, one.cold, perSecond),
     squeezed === undefined
       ? { ...shown('the same within a memory group', 0, 1, perSecond), measured: 'no memory group here', ratio: '-' }
-      : shown(`the same, all but ${MiB(room / 1_048_576)} taken away by the kernel`, squeezed, one.rate, perSecond),
+      : shown(`the same, all but ${MiB(room / 1_048_576)} taken away by the kernel`, squeezed, one.cold, perSecond),
     shown('a page of scan, from all over it', other.pageMs, one.pageMs, ms),
     shown('start to listening after a stop', after.stopped, before.stopped, ms),
     shown('start to listening after a power cut', after.cut, before.cut, ms),

@@ -60,7 +60,8 @@ export interface Database {
 const settings = {
   keyEncoding: 'utf8',
   valueEncoding: 'buffer',
-  cacheSize: 2 * 1024 * 1024,
+  // Blocks taken out of their compression. What is hot is kept decoded elsewhere, and of what is cold no cache holds much.
+  cacheSize: 512 * 1024,
   writeBufferSize: 1024 * 1024,
   // A table costs 2 MiB of address space, the pages of it that are read, which the kernel takes back whenever it wants
   // them, and 30 KiB of memory. To open one anew for a read takes five times as long as the read.
