@@ -6,6 +6,7 @@ import type { Notifications, Store } from '../core/storage.ts'
 import { isSynced, syncsAll } from '../core/sync.ts'
 import { inTurns } from '../core/turns.ts'
 import type { MetricQuery, Ports } from '../verbs/verb.ts'
+import { createCostly } from './costly.ts'
 import type { VisitNumbers } from './visits.ts'
 
 /** One open connection as `stats:16` and `stats:17` show it. Times in milliseconds since the epoch. */
@@ -78,13 +79,14 @@ const timeText = (ms: number | undefined): string => (ms === undefined ? 'Not Av
 /** LevelDB compacts by itself, so the runs that clients may ask about never were (page 07, section 11). */
 const noCompaction = (): string => '{}'
 
-async function notificationCount(notifications: Notifications, clock: Clock, { signal }: MetricQuery): Promise<string> {
+/** All of them are read; `createdOn` tells when they were. */
+async function notificationCount(notifications: Notifications, clock: Clock): Promise<string> {
   const type = { sent: 0, received: 0 }
   const status = { delivered: 0, failed: 0, queued: 0 }
   const operations = { update: 0, delete: 0 }
   const messageType = { key: 0, text: 0 }
   let total = 0
-  for await (const notification of inTurns(notifications.since(-1), clock, signal)) {
+  for await (const notification of inTurns(notifications.since(-1), clock)) {
     total++
     type[notification.type === 'sent' ? 'sent' : 'received']++
     if (notification.status === 'delivered' || notification.status === 'queued') status[notification.status]++
@@ -110,6 +112,7 @@ export function createStats(sources: {
   outbound: () => number
 }): Ports['metric'] {
   const { self, clock, store, visits, inbound } = sources
+  const countNotifications = createCostly(clock, () => notificationCount(sources.notifications, clock))
   const readers: Record<number, [string, (asked: MetricQuery) => unknown]> = {
     1: ['activeInboundConnections', () => String(inbound().length)],
     2: ['activeOutboundConnections', () => String(sources.outbound())],
@@ -121,7 +124,7 @@ export function createStats(sources: {
     8: ['LastLoggedInDatetime', () => timeText(visits.last('visit'))],
     9: ['diskSize', async () => diskSize(await store.size())],
     10: ['LastPkam', () => timeText(visits.last('pkam'))],
-    11: ['NotificationCount', (asked) => notificationCount(sources.notifications, clock, asked)],
+    11: ['NotificationCount', countNotifications],
     12: ['CommitLogCompactionStats', noCompaction],
     13: ['AccessLogCompactionStats', noCompaction],
     14: ['NotificationCompactionStats', noCompaction],
