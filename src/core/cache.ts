@@ -59,7 +59,7 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
     },
     set,
     offer(key, value) {
-      recurs ??= createRecurrence(recurrenceSlots)
+      recurs ??= createRecurrence()
       if (recurs(key)) set(key, value)
     },
     clear() {
@@ -81,7 +81,7 @@ const ways = 4
  * @param slots how many keys it remembers, a power of two; four bytes each
  * @returns a function that says whether a key was asked for not long ago; one in a thousand million is mistaken for another
  */
-export function createRecurrence(slots: number): (key: string) => boolean {
+export function createRecurrence(slots = recurrenceSlots): (key: string) => boolean {
   const seen = new Uint32Array(slots)
   return (key) => {
     let hash = 0x811c9dc5

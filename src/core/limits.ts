@@ -34,8 +34,8 @@ export const limits = {
   pipelinedChars: 1_048_576,
   /** The same on connections of anybody else: all 200 of them together hold 25 MiB. */
   pipelinedCharsOfOthers: 131_072,
-  /** Memory for lookups that were parsed before and their answers, in bytes: some thousand of them. */
-  parsedLineBytes: 2_097_152,
+  /** Lookups that are remembered parsed and with their answers, which take some 1,000 bytes each; up to as many more besides. */
+  rememberedLines: 1_536,
   /** Memory for places where pages of `scan` ended, in bytes: some hundred; a forgotten one is counted off anew. */
   pageEndBytes: 131_072,
   /** Writes of one connection that wait for their commit at the same time, and share a flash write. */

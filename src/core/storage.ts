@@ -19,6 +19,8 @@ export interface Records {
    * @throws AtError AT0002 when its bytes are damaged
    */
   get(key: string): StoredRecord | undefined | Promise<StoredRecord | undefined>
+  /** Another number than before once `get` may answer anything else for any key. */
+  version(): number
   /** All stored keys that start with a prefix, behind `after` if there is one, ascending, with their metadata. */
   entries(prefix?: string, after?: string): AsyncIterable<readonly [key: string, metadata: Metadata]>
 }

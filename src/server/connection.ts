@@ -9,10 +9,12 @@ import { newSessionId } from '../crypto/challenge.ts'
 import type { FeedSource, WriteLine } from '../services/feed.ts'
 import { dealtWith, type Frame, lineSplitter } from '../wire/framing.ts'
 import type { LineBudget } from '../wire/line-budget.ts'
+import { createBacklog, weightOf } from './backlog.ts'
 import type { Answer, Gate } from './dispatch.ts'
 import { createHeldLines } from './held.ts'
 import { createInOrder } from './in-order.ts'
 import { createOutput } from './output.ts'
+import type { Turn } from './turn.ts'
 
 /** One client, from greeting to close. */
 export interface Connection {
@@ -35,6 +37,7 @@ export interface ConnectionOptions {
   readonly identity?: Identity | undefined
   /** Memory that the long lines of peers share. */
   readonly peerLines?: LineBudget
+  readonly turn: Turn
   readonly onClose: () => void
   /** The session has become one of the owner or of a peer. */
   readonly onProven?: () => void
@@ -48,9 +51,7 @@ interface Taken {
   readonly weight: number
 }
 
-const nothing: readonly Frame[] = []
-
-const weightOf = (frame: Frame): number => (frame.kind === 'line' ? frame.text.length : 0)
+const textOf = (frame: Frame | undefined): string | undefined => (frame?.kind === 'line' ? frame.text : undefined)
 
 const isStranger = (session: Session): boolean => session.identity.kind === 'anyone'
 
@@ -63,7 +64,7 @@ const mostChars = ({ identity }: Session): number =>
  * client leaves its answers unread.
  */
 export function openConnection(stream: Duplex, options: ConnectionOptions): Connection {
-  const { gate, feed, clock, log } = options
+  const { gate, feed, clock, log, turn } = options
   const lines = lineSplitter(options.identity === undefined ? limits.openLineBytes : limits.lineBytes)
   const gone = new AbortController()
   // Both are read for every command, and are slow to read off an AbortController.
@@ -80,12 +81,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     durability: options.durability,
   }
   let lastActiveAt = createdAt
-  /** Lines that came; those before `next` have been started. */
-  let queue: readonly Frame[] = nothing
-  let next = 0
-  let queuedChars = 0
-  /** A line among those that were started is long: it must not stay until others have been started. */
-  let startedLong = false
+  const backlog = createBacklog()
   /** Characters of the commands that were started and not answered yet. */
   let charsUnderWay = 0
   let running = false
@@ -99,29 +95,19 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   let multiplexed = false
   let cancelLinger: (() => void) | undefined
 
-  const output = createOutput(stream, () => {
-    if (queue.length > next) drain()
+  const output = createOutput(stream, turn, () => {
+    if (backlog.lines() > 0) drain()
     else resumeReading()
   })
 
   /** The client sends faster than it is answered, or leaves its answers unread. */
   const isAhead = (): boolean =>
-    queue.length - next >= limits.pipelinedLines ||
-    queuedChars >= mostChars(session) ||
+    backlog.lines() >= limits.pipelinedLines ||
+    backlog.chars() >= mostChars(session) ||
     output.waiting() > limits.unsentBytes
 
   const resumeReading = (): void => {
     if (stream.isPaused() && !closing && !isAhead()) stream.resume()
-  }
-
-  /** Lets go of lines, once that is worth it. */
-  const forget = (count: number): void => {
-    for (let index = next; index < count; index++) dealtWith(queue[index])
-    next = count
-    if (next < queue.length && next < limits.pipelinedLines && !startedLong) return
-    startedLong = false
-    queue = next < queue.length ? queue.slice(next) : nothing
-    next = 0
   }
 
   const endMonitor = (): void => {
@@ -138,7 +124,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     endMonitor()
     cancelLinger?.()
     lines.release()
-    forget(queue.length)
+    backlog.clear()
     answers.clear()
     stream.destroy()
     options.onClose()
@@ -157,7 +143,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     if (abrupt) end()
     if (closing) return
     closing = true
-    forget(queue.length)
+    backlog.clear()
     // What is under way is still answered.
     if (!running && answers.waiting() === 0) flushAndEnd()
   }
@@ -171,7 +157,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
 
   const sendNotification: WriteLine = (line) => {
     if (closing) return undefined
-    lastActiveAt = clock.now()
+    lastActiveAt = turn.now()
     return notifications.send(line)
   }
 
@@ -211,11 +197,9 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const take = (frame: Frame): Promise<unknown> | undefined => {
     const monitoring = unsubscribe !== undefined
     const weight = weightOf(frame)
-    queuedChars -= weight
     charsUnderWay += weight
     if (multiplexed) notifications.hold()
     const outcome = gate.answer(session, frame, { signal, monitoring })
-    if (frame.kind === 'line' && frame.release !== undefined) startedLong = true
     if (!('later' in outcome)) {
       dealtWith(frame)
       answers.add({ answer: outcome, monitoring, weight })
@@ -236,12 +220,12 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     running = true
     let waiting: Promise<unknown> | undefined
     while (waiting === undefined && !closing && output.waiting() <= limits.unsentBytes) {
-      const frame = queue[next]
+      const frame = backlog.peek()
       if (frame === undefined || mustWait(frame)) break
-      next++
+      backlog.start(frame)
       waiting = take(frame)
     }
-    forget(next)
+    backlog.tidy(limits.pipelinedLines)
     output.flush()
     if (waiting !== undefined) {
       void waiting.then(goOn)
@@ -261,7 +245,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   const rest = (): void => {
     if (closing) {
       if (answers.waiting() === 0) flushAndEnd()
-    } else if (queue.length > next) return
+    } else if (backlog.lines() > 0) return
     else if (finished && answers.waiting() === 0) close()
     else resumeReading()
   }
@@ -269,37 +253,37 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   /** Base Rust sends an empty line behind a command in the same write and expects one answer (page 05, 2.3). */
   const isEcho = (frame: Frame, index: number): boolean => index > 0 && frame.kind === 'line' && frame.text === ''
 
-  /** Lines whose answers are known are answered at once, while none waits before them. @returns those behind them */
-  const answerKnown = (frames: readonly Frame[]): readonly Frame[] => {
-    if (queue.length > next || answers.waiting() > 0 || running || unsubscribe !== undefined) return frames
-    let known = 0
-    for (; output.waiting() <= limits.unsentBytes; known++) {
-      const frame = frames[known]
-      const text = frame?.kind === 'line' ? gate.recall(session, frame.text) : undefined
-      if (text === undefined) break
-      output.push(text)
-    }
-    if (known === 0) return frames
+  /** Whether the answer to a line may leave at once: none waits before it. */
+  const isIdle = (): boolean =>
+    !running && unsubscribe === undefined && answers.waiting() === 0 && backlog.lines() === 0
+
+  /** Answers a line whose answer is known. @returns false when it is not */
+  const answerKnown = (text: string | undefined): boolean => {
+    const known = text === undefined || output.waiting() > limits.unsentBytes ? undefined : gate.recall(session, text)
+    if (known === undefined) return false
     refusals = 0
+    output.push(known.told, known.toldBytes)
     output.flush()
-    return known === frames.length ? nothing : frames.slice(known)
+    return true
   }
 
   stream.on('data', (chunk: Uint8Array) => {
     if (closing) return
-    lastActiveAt = clock.now()
+    lastActiveAt = turn.now()
+    const idle = isIdle()
+    if (idle && answerKnown(lines.soleLine(chunk))) return
     const came = lines.push(chunk)
-    const frames = answerKnown(came.length > 1 ? came.filter((frame, index) => !isEcho(frame, index)) : came)
-    if (frames.length === 0 && !isAhead()) return
-    for (const frame of frames) queuedChars += weightOf(frame)
-    queue = queue.length === next ? frames : queue.slice(next).concat(frames)
-    next = 0
+    const frames = came.length > 1 ? came.filter((frame, index) => !isEcho(frame, index)) : came
+    let known = 0
+    if (idle) while (answerKnown(textOf(frames[known]))) known++
+    if (known === frames.length && !isAhead()) return
+    backlog.add(known === 0 ? frames : frames.slice(known))
     if (isAhead()) stream.pause()
     drain()
   })
   stream.on('end', () => {
     finished = true
-    if (!running && queue.length === next && answers.waiting() === 0) close()
+    if (!running && backlog.lines() === 0 && answers.waiting() === 0) close()
   })
   stream.on('error', (error) => {
     log('debug', 'connection lost', { session: session.id, reason: error.message })
@@ -307,8 +291,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   })
   stream.on('close', end)
   // The greeting is one byte in a write of its own: C and Python clients block until they read exactly it.
-  output.push('@')
-  output.flush()
+  stream.write('@')
 
   return { session: () => session, createdAt, lastActiveAt: () => lastActiveAt, close }
 }

@@ -1,5 +1,4 @@
 import type { AtSign } from '../core/at-sign.ts'
-import type { Cache } from '../core/cache.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Log, oncePerMinute } from '../core/log.ts'
@@ -10,7 +9,7 @@ import type { Nested, Ports } from '../verbs/verb.ts'
 import type { Frame } from '../wire/framing.ts'
 import { redact } from '../wire/redact.ts'
 import { errorLine, type Reply, type Subscription } from '../wire/reply.ts'
-import { judge, keepAnswer, keptAnswer, type Parsed, readLine, rememberLines } from './read-line.ts'
+import { isKept, judge, keepAnswer, type Parsed, type RememberedLines, readLine, rememberLines } from './read-line.ts'
 
 /** What became of one line. */
 export interface Answer {
@@ -37,9 +36,10 @@ export interface Gate {
   answer(session: Session, frame: Frame, context: GateContext): Answer | Later
   /**
    * The answer to a line that was given to the same session before and is right still, when the session has no monitor.
-   * @returns undefined when it is not known
+   * @param text as it came, or trimmed
+   * @returns the answer and its bytes; undefined when it is not known
    */
-  recall(session: Session, text: string): string | undefined
+  recall(session: Session, text: string): { readonly told: string; readonly toldBytes: number } | undefined
   /** Whether a line may be started while earlier ones that may as well still wait for their commit. */
   overlaps(frame: Frame): boolean
 }
@@ -78,7 +78,7 @@ function asAtError(error: unknown, log: Log): AtError {
 
 /** What every line of one connection is judged and run with. */
 interface Gatekeeping {
-  readonly remembered: Cache<Parsed>
+  readonly remembered: RememberedLines
   readonly ports: Ports
   readonly log: Log
   readonly session: Session
@@ -188,10 +188,11 @@ const foul: ReadonlySet<string> = new Set(['AT0005', 'AT0009'])
  */
 export function createGate(ports: Ports, log: Log): Gate {
   const remembered = rememberLines()
+  const tells = log.enabled?.('debug') !== false
   const byDurability = { group: durable(ports, 'group'), interval: durable(ports, 'interval') }
   const warn = oncePerMinute(log, ports.clock)
   const note = (session: Session, frame: Frame, { error }: Reply): void => {
-    if (log.enabled?.('debug') === false) return
+    if (!tells) return
     log('debug', 'command', {
       session: session.id,
       line: frame.kind === 'line' ? redact(frame.text) : frame.kind,
@@ -209,9 +210,9 @@ export function createGate(ports: Ports, log: Log): Gate {
   return {
     recall(session, text) {
       // A line of the log for each command goes the long way.
-      if (log.enabled?.('debug') !== false) return undefined
-      const parsed = remembered.get(text)?.value
-      return parsed === undefined ? undefined : keptAnswer(parsed, session, ports)
+      if (tells) return undefined
+      const parsed = remembered.get(text)
+      return parsed !== undefined && isKept(parsed, session, ports) ? parsed : undefined
     },
     overlaps(frame) {
       const found = frame.kind === 'line' ? findVerb(frame.text) : undefined

@@ -60,7 +60,7 @@ export function createHeldLines({ output, clock, isOver, standsStill }: HeldLine
       }
       if (held === undefined) {
         output.push(line)
-        output.flushSoon()
+        output.flush()
         return whenTaken()
       }
       held.push(line)

@@ -137,7 +137,12 @@ function bodyOf(view: View, key: AtKey, { value, metadata }: StoredRecord): stri
 }
 
 /** Serves the public records of one atSign to anybody, and nothing else (page 07, 18.2). */
-export function createResponder(options: { self: AtSign; records: Records; clock: Clock; log: Log }): Responder {
+export function createResponder(options: {
+  self: AtSign
+  records: Pick<Records, 'get'>
+  clock: Clock
+  log: Log
+}): Responder {
   const { self, records, clock, log } = options
 
   const respond = async ({ method, uri, ifNoneMatch }: HttpRequest): Promise<HttpAnswer> => {

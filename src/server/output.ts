@@ -1,16 +1,16 @@
 import type { Duplex } from 'node:stream'
 import { limits } from '../core/limits.ts'
+import type { Turn } from './turn.ts'
 
 /** Bytes on their way to one client. Each message is a whole reply or notification. */
 export interface Output {
-  push(message: string): void
-  /** Writes what was pushed, as soon as the write before it has left. */
+  /** @param bytes of the message, where they are known */
+  push(message: string, bytes?: number): void
+  /** Writes what was pushed, together with what else this turn brings, as soon as the write before it has left. */
   flush(): void
-  /** The same at the end of the turn, together with whatever else the turn brings. */
-  flushSoon(): void
-  /** Bytes that were pushed and have not left yet. */
+  /** Bytes that were pushed and have not left yet, or a record more while a write is under way. */
   waiting(): number
-  /** Runs once everything pushed so far has left. */
+  /** Writes what was pushed at once. The task runs when that has left, but for a last record that the stream still has. */
   whenFlushed(task: () => void): void
 }
 
@@ -23,23 +23,31 @@ interface Write {
 /** Bytes that stay with the LF and the prompt when a long reply is cut into TLS records. */
 const tailBytes = 4_096
 
-/** A microtask of its own for each flush; `queueMicrotask` would make an asynchronous resource as well. */
-const turnEnds = Promise.resolve()
-
 /**
  * Writes messages so that no TLS record boundary separates a reply's LF from its prompt: several short messages share a
  * record, and the tail of a long one gets a record of its own. A write waits for the one before it, because Node would
  * join waiting writes and cut them elsewhere. A stream of messages (`writableObjectMode`) gets each whole, by itself.
+ * @param onDrained called when nothing waits any more, after more than one write was needed
  */
-export function createOutput(stream: Duplex, onDrained: () => void): Output {
+export function createOutput(stream: Duplex, turn: Turn, onDrained: () => void): Output {
   const isWholes = stream.writableObjectMode
-  /** Writes to come: messages that share a record are joined already. */
-  let queue: Write[] = []
+  /** Writes to come, but for the last: messages that share a record are joined already. */
+  const queue: Write[] = []
+  /** The last write to come, which may grow still; empty when there is none. */
+  let text = ''
+  let textBytes = 0
   let waiting = 0
   /** Bytes of the write that has not left yet; a message has at least one. */
   let underWay = 0
+  /** Bytes of the last write of which nobody hears when it has left. */
+  let unheard = 0
   let scheduled = false
   let flushTasks: (() => void)[] = []
+
+  /** Each character of ASCII is one byte in Latin 1 as well, which Node writes faster. */
+  const writeText = (whole: string, bytes: number, onLeft?: () => void): void => {
+    stream.write(whole, bytes === whole.length && !isWholes ? 'latin1' : 'utf8', onLeft)
+  }
 
   const written = (): void => {
     waiting -= underWay
@@ -55,45 +63,67 @@ export function createOutput(stream: Duplex, onDrained: () => void): Output {
     })
   }
 
+  /** The usual case, one short answer and nothing before it: hearing when it has left would cost more than it tells. */
+  const writeUnheard = (): boolean => {
+    if (textBytes === 0 || textBytes > limits.tlsRecordBytes || isWholes) return false
+    if (queue.length > 0 || flushTasks.length > 0 || stream.writableLength > 0) return false
+    const whole = text
+    unheard = textBytes
+    waiting -= textBytes
+    text = ''
+    textBytes = 0
+    writeText(whole, unheard)
+    return true
+  }
+
+  const nextWrite = (): Write | undefined => {
+    const first = queue.shift()
+    if (first !== undefined || textBytes === 0) return first
+    const last = { text, bytes: textBytes }
+    text = ''
+    textBytes = 0
+    return last
+  }
+
   const pump = (): void => {
     if (underWay > 0 || !stream.writable) return
-    const first = queue[0]
-    if (first === undefined) {
+    const next = nextWrite()
+    if (next === undefined) {
       const tasks = flushTasks
       flushTasks = []
       for (const task of tasks) task()
       onDrained()
       return
     }
-    underWay = first.bytes
-    if (queue.length === 1) queue = []
-    else queue.shift()
-    if (first.bytes > limits.tlsRecordBytes && !isWholes) writeLong(first.text, first.bytes)
-    else stream.write(first.text, written)
+    underWay = next.bytes
+    // Behind one write that is under way the stream joins no other with this one.
+    if (next.bytes > limits.tlsRecordBytes && !isWholes) writeLong(next.text, next.bytes)
+    else writeText(next.text, next.bytes, written)
+  }
+
+  const pumpNow = (): void => {
+    scheduled = false
+    if (underWay === 0 && stream.writable && !writeUnheard()) pump()
   }
 
   return {
-    push(message) {
-      const bytes = Buffer.byteLength(message)
+    push(message, bytes = Buffer.byteLength(message)) {
       waiting += bytes
-      const last = queue[queue.length - 1]
-      if (last === undefined || isWholes || last.bytes + bytes > limits.tlsRecordBytes) {
-        queue.push({ text: message, bytes })
+      if (textBytes > 0 && (isWholes || textBytes + bytes > limits.tlsRecordBytes)) {
+        queue.push({ text, bytes: textBytes })
+        text = message
+        textBytes = bytes
         return
       }
-      last.text += message
-      last.bytes += bytes
+      text = textBytes === 0 ? message : text + message
+      textBytes += bytes
     },
-    flushSoon() {
-      if (scheduled) return
+    flush() {
+      if (scheduled || underWay > 0) return
       scheduled = true
-      void turnEnds.then(() => {
-        scheduled = false
-        pump()
-      })
+      turn.atEnd(pumpNow)
     },
-    flush: pump,
-    waiting: () => waiting,
+    waiting: () => (stream.writableLength > 0 ? waiting + unheard : waiting),
     whenFlushed(task) {
       flushTasks.push(task)
       pump()

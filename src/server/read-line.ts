@@ -1,11 +1,12 @@
 import { type Identity, permits } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
-import { type Cache, createCache } from '../core/cache.ts'
+import { createRecurrence } from '../core/cache.ts'
 import { AtError, authenticationRequired, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Session, sessionKind } from '../core/session.ts'
 import { type AnyVerb, findVerb } from '../verbs/table.ts'
 import type { Ports } from '../verbs/verb.ts'
+import { replacement } from '../wire/framing.ts'
 import { ownTexts } from '../wire/own-text.ts'
 
 const hasNul = (): AtError => invalidSyntax('the line holds a NUL character')
@@ -41,13 +42,28 @@ export interface Parsed {
   readonly rest: string
   /** Of a line that is remembered, whom it was last permitted to: what it touches depends on who asks alone. */
   permittedTo: Identity | undefined
-  /** The last answer whose verb names the source of it, and to whom it went. */
-  told: { readonly to: Identity; readonly source: object; readonly text: string } | undefined
+  /** The last answer whose verb names the source of it, to whom it went, and the version of the records that it is right for. */
+  told: string
+  toldBytes: number
+  toldTo: Identity | undefined
+  toldSource: object | undefined
+  toldVersion: number
+}
+
+/** Lines that were parsed before. */
+export interface RememberedLines {
+  /** @param text trimmed, or as it came: what is remembered is trimmed, and without bytes that are not UTF-8 */
+  get(text: string): Parsed | undefined
+  /** Remembers a line that was offered not long ago already. */
+  offer(text: string, parsed: Parsed): void
 }
 
 /** Longest line, and longest answer, that is remembered, in characters. */
 const rememberedChars = 300
 const rememberedAnswerChars = 300
+
+/** Bytes that are not UTF-8 are read as U+FFFD, and must not be taken for a text that has it. */
+const isMemorable = (text: string): boolean => text.length <= rememberedChars && !text.includes(replacement)
 
 /** @throws AtError AT0003 for an unknown verb */
 function verbOf(text: string): { verb: AnyVerb; rest: string } {
@@ -61,8 +77,8 @@ function verbOf(text: string): { verb: AnyVerb; rest: string } {
  * @returns the verb of a line that a session may use, with what it asks for
  * @throws AtError AT0003, AT0401 and whatever parsing throws
  */
-export function readLine(text: string, session: Session, remembered: Cache<Parsed>): Parsed {
-  const known = remembered.get(text)?.value
+export function readLine(text: string, session: Session, remembered: RememberedLines): Parsed {
+  const known = remembered.get(text)
   if (known === undefined) refuseForeign(text)
   const { verb, rest } = known ?? verbOf(text)
   if (!verb.admits.includes(sessionKind(session))) throw authenticationRequired()
@@ -73,9 +89,13 @@ export function readLine(text: string, session: Session, remembered: Cache<Parse
     params: ownTexts(parse(verb, rest), text.length),
     rest,
     permittedTo: undefined,
-    told: undefined,
+    told: '',
+    toldBytes: 0,
+    toldTo: undefined,
+    toldSource: undefined,
+    toldVersion: -1,
   }
-  if (verb.repeats === true && text.length <= rememberedChars) remembered.offer(text, parsed)
+  if (verb.repeats === true && isMemorable(text)) remembered.offer(text, parsed)
   return parsed
 }
 
@@ -90,21 +110,52 @@ export function judge(parsed: Parsed, session: Session, self: AtSign): void {
   parsed.permittedTo = session.identity
 }
 
-/** Lines that were parsed before. */
-export const rememberLines = (): Cache<Parsed> =>
-  createCache(
-    limits.parsedLineBytes,
-    (text, parsed) => 400 + text.length + (parsed?.verb.source === undefined ? 0 : rememberedAnswerChars),
-  )
+/** Two generations: when the younger one is full, the older one is forgotten. */
+export function rememberLines(): RememberedLines {
+  let young = new Map<string, Parsed>()
+  let old = new Map<string, Parsed>()
+  let recurs: ((text: string) => boolean) | undefined
+  const keep = (text: string, parsed: Parsed): void => {
+    if (young.size >= limits.rememberedLines) {
+      old = young
+      young = new Map()
+    }
+    young.set(text, parsed)
+  }
+  return {
+    get(text) {
+      const hit = young.get(text)
+      if (hit !== undefined) return hit
+      const parsed = old.get(text)
+      if (parsed !== undefined) keep(text, parsed)
+      return parsed
+    },
+    offer(text, parsed) {
+      recurs ??= createRecurrence()
+      if (recurs(text)) keep(text, parsed)
+    },
+  }
+}
 
 /** Keeps an answer for the next time, where its verb allows that. */
 export function keepAnswer(parsed: Parsed, text: string, session: Session, ports: Ports): void {
   const source = text.length > rememberedAnswerChars ? undefined : parsed.verb.source?.(parsed.params, ports)
-  if (source !== undefined) parsed.told = { to: session.identity, source, text }
+  if (source === undefined) return
+  const bytes = Buffer.from(text)
+  // V8 would go on to hold the pieces that the text was joined from.
+  parsed.told = bytes.toString()
+  parsed.toldBytes = bytes.length
+  parsed.toldTo = session.identity
+  parsed.toldSource = source
+  parsed.toldVersion = ports.records.version()
 }
 
-/** @returns the answer that was kept, if it is right still and was given to the same identity */
-export function keptAnswer({ told, verb, params }: Parsed, session: Session, ports: Ports): string | undefined {
-  if (told === undefined || told.to !== session.identity) return undefined
-  return verb.source?.(params, ports) === told.source ? told.text : undefined
+/** @returns whether the answer that was kept is right still, and was given to the same identity */
+export function isKept(parsed: Parsed, session: Session, ports: Ports): boolean {
+  if (parsed.toldTo !== session.identity) return false
+  const version = ports.records.version()
+  if (parsed.toldVersion === version) return true
+  if (parsed.verb.source?.(parsed.params, ports) !== parsed.toldSource) return false
+  parsed.toldVersion = version
+  return true
 }

@@ -12,6 +12,7 @@ import { createLineBudget } from '../wire/line-budget.ts'
 import { type Connection, openConnection } from './connection.ts'
 import type { Gate } from './dispatch.ts'
 import { createPlaces, defaultPlaces, type Occupant, type PlaceLimits } from './places.ts'
+import { createTurn } from './turn.ts'
 
 /** Where a stream comes from. */
 export interface Origin {
@@ -73,6 +74,7 @@ export function createServer(options: {
   const open = new Set<Connection>()
   const peerLines = createLineBudget(limits.peerLineBytes)
   const places = createPlaces({ ...defaultPlaces, ...options.places }, { clock, log })
+  const turn = createTurn(clock)
   let closed = false
   let cancelReap: (() => void) | undefined
   let allClosed: (() => void) | undefined
@@ -92,6 +94,7 @@ export function createServer(options: {
       ...options,
       ...origin,
       peerLines,
+      turn,
       onProven: () => places.proven(occupant),
       onClose() {
         giveBack()

@@ -49,6 +49,8 @@ export interface Committed {
   remember(): void
   /** Forgets the hot records and rows. */
   forget(): void
+  /** Another number than before once a record may have changed. */
+  version(): number
 }
 
 const recordBytes = (key: string, record: StoredRecord | undefined): number => {
@@ -82,6 +84,7 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
   const hot = createHotRows(database, { tryGet: (table, key) => tolerant(() => get(table, key)) })
   let forgetful = false
   let highest = -1
+  let version = 0
 
   function report(table: Table<unknown>, key: string, cause: string, commitId?: number): AtError {
     losses.found({ what: table.noun, key, cause, ...(commitId === undefined ? {} : { commitId }) })
@@ -236,8 +239,10 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
     promote(cells) {
       for (const { table, key, row } of cells) {
         const rows = unstored.get(table)
-        if (table === tables.records) cache.set(key, row as StoredRecord | undefined)
-        else if (rows === undefined) hot.set(table, key, row)
+        if (table === tables.records) {
+          version += 1
+          cache.set(key, row as StoredRecord | undefined)
+        } else if (rows === undefined) hot.set(table, key, row)
         else if (row === undefined) rows.delete(key)
         else rows.set(key, row)
       }
@@ -258,6 +263,7 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
         [withdrawnKey, (memory.get(withdrawnKey) ?? 0) + 1],
       ])
       await loadOutbox(numbers)
+      version += 1
       cache.clear()
       hot.clear()
       memory.clear()
@@ -269,8 +275,10 @@ export function createCommitted({ database, losses, onDamage, ...parts }: Commit
       highest = -1
     },
     forget() {
+      version += 1
       cache.clear()
       hot.clear()
     },
+    version: () => version,
   }
 }

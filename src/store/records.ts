@@ -89,6 +89,7 @@ export const createRecords = (database: Database, committed: Committed): Records
     const read = (): StoredRecord | undefined => committed.get(tables.records, key)
     return recovery === undefined ? read() : recovery.then(read)
   },
+  version: committed.version,
   async *entries(prefix = '', after?: string) {
     const range = { start: prefix, ...(after === undefined ? {} : { gt: after }) }
     for await (const [key, { metadata }] of committed.rows(tables.records, range)) yield [key, metadata]

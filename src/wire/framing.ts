@@ -41,6 +41,11 @@ function trimmed(text: string): string {
 export interface LineSplitter {
   /** Frames completed by these bytes, in order. The bytes are not kept. */
   push(chunk: Uint8Array): Frame[]
+  /**
+   * The text of bytes that are one short line and nothing else, as it came: not trimmed, and with U+FFFD for what is not
+   * UTF-8. Undefined for all others. They have to be pushed when the text is not the one that was looked for.
+   */
+  soleLine(chunk: Uint8Array): string | undefined
   /** Changes the longest line accepted, in bytes with its LF, and the memory that long ones share with others. */
   setLimit(bytes: number, budget?: LineBudget): void
   /** Forgets the line that has begun: nothing more will come. */
@@ -51,7 +56,7 @@ export interface LineSplitter {
 const uncountedBytes = 65_536
 
 /** What bytes that are not UTF-8 are read as; bytes may also be this character. */
-const replacement = '\ufffd'
+export const replacement = '\ufffd'
 
 const noRoom: Frame = { kind: 'tooLong', noRoom: true }
 
@@ -67,6 +72,12 @@ function frameOf(bytes: Buffer, from: number, to: number, budget: LineBudget | u
 }
 
 const nothing = Buffer.alloc(0)
+
+const bufferOf = (chunk: Uint8Array): Buffer =>
+  chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+
+/** Lines that are looked for whole: no limit of any session is lower. */
+const shortLineBytes = 1_024
 
 /**
  * @param limit longest line in bytes with its LF; a longer one yields one `tooLong` frame at once
@@ -136,12 +147,19 @@ export function lineSplitter(limit: number, budget?: LineBudget): LineSplitter {
       lender = shared
     },
     release: drop,
+    soleLine(chunk) {
+      const last = chunk.length - 1
+      if (heldBytes > 0 || skipping || gaveWay || last >= shortLineBytes || chunk.indexOf(10) !== last) return undefined
+      return bufferOf(chunk).toString('utf8', 0, last)
+    },
     push(chunk) {
-      const bytes = chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      const bytes = bufferOf(chunk)
       const frames: Frame[] = gaveWay ? [noRoom] : []
       gaveWay = false
       let from = 0
-      for (let lf = bytes.indexOf(10); lf !== -1; lf = bytes.indexOf(10, from)) {
+      while (from < bytes.length) {
+        const lf = bytes.indexOf(10, from)
+        if (lf === -1) break
         const frame = complete(bytes, from, lf)
         if (frame !== undefined) frames.push(frame)
         from = lf + 1

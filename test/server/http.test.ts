@@ -19,8 +19,7 @@ const record = (value: string | null, metadata: Metadata = {}): StoredRecord => 
 /** A responder of @alice on these records. */
 function serving(records: Readonly<Record<string, StoredRecord>>): Responder {
   const get = async (key: string): Promise<StoredRecord | undefined> => records[key]
-  async function* entries(): AsyncGenerator<never> {}
-  return createResponder({ self: '@alice', records: { get, entries }, clock, log: () => {} })
+  return createResponder({ self: '@alice', records: { get }, clock, log: () => {} })
 }
 
 const get = (respond: Responder, uri: string, more: Partial<HttpRequest> = {}): Promise<HttpAnswer> =>
@@ -230,10 +229,9 @@ describe('what is refused', () => {
 
   test('a record that cannot be read: 500 without a word, and a line in the log', async () => {
     const logged: string[] = []
-    async function* entries(): AsyncGenerator<never> {}
     const broken = createResponder({
       ...{ self: '@alice', clock, log: (level, message) => void logged.push(`${level} ${message}`) },
-      records: { get: () => Promise.reject(new Error('damaged')), entries },
+      records: { get: () => Promise.reject(new Error('damaged')) },
     })
     expect(await get(broken, '/x')).toMatchObject({ status: 500, body: '' })
     expect(logged).toEqual(['error an HTTP request failed unexpectedly'])
@@ -255,7 +253,6 @@ describe('whatever the URI is', () => {
 
   test('only own public records are asked for, and the answer is one of a few', async () => {
     const asked: string[] = []
-    async function* entries(): AsyncGenerator<never> {}
     const respond = createResponder({
       ...{ self: '@alice', clock, log: (_level, message) => expect.unreachable(message) },
       records: {
@@ -263,7 +260,6 @@ describe('whatever the URI is', () => {
           asked.push(key)
           return record('v', { isBinary: key.length % 2 === 0 })
         },
-        entries,
       },
     })
     await fc.assert(

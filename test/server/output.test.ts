@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
 import { limits } from '../../src/core/limits.ts'
 import { createOutput } from '../../src/server/output.ts'
+import { createTurn } from '../../src/server/turn.ts'
 import { recorder } from '../support/recorder.ts'
 import { asOwner, startServer } from '../support/server.ts'
 
@@ -24,7 +26,7 @@ function partings(writes: readonly Buffer[], prompt: string): string[] {
 
 async function written(messages: readonly string[]): Promise<Buffer[]> {
   const { stream, writes } = recorder()
-  const output = createOutput(stream, () => {})
+  const output = createOutput(stream, createTurn(systemClock), () => {})
   for (const message of messages) output.push(message)
   await new Promise<void>((resolve) => output.whenFlushed(resolve))
   return writes
@@ -52,7 +54,7 @@ describe('LF and prompt leave in one TLS record (page 01, section 4)', () => {
         fc.infiniteStream(fc.boolean()),
         async (sizes, pauses) => {
           const { stream, writes } = recorder((done) => (pauses.next().value === true ? setImmediate(done) : done()))
-          const output = createOutput(stream, () => {})
+          const output = createOutput(stream, createTurn(systemClock), () => {})
           for (const bytes of sizes) {
             output.push(reply(bytes, '@'))
             if (pauses.next().value === true) await new Promise(setImmediate)
@@ -83,38 +85,82 @@ describe('LF and prompt leave in one TLS record (page 01, section 4)', () => {
 
 test('replies of one turn leave together, as far as a record holds them', async () => {
   const { stream, writes } = recorder()
-  const output = createOutput(stream, () => {})
+  const output = createOutput(stream, createTurn(systemClock), () => {})
   for (let i = 0; i < 100; i++) output.push(reply(1_000, '@'))
   await new Promise<void>((resolve) => output.whenFlushed(resolve))
   expect(writes.map((bytes) => bytes.length)).toEqual([...Array.from({ length: 6 }, () => 16_000), 4_000])
 })
 
+const turnIsOver = (): Promise<unknown> => new Promise(setImmediate)
+
 test('it knows how many bytes wait, and tells when none does', async () => {
   const pending: (() => void)[] = []
   const { stream } = recorder((done) => pending.push(done))
   let drained = 0
-  const output = createOutput(stream, () => drained++)
+  const output = createOutput(stream, createTurn(systemClock), () => drained++)
   let flushed = false
   output.push('é\n@')
-  output.flush()
-  await new Promise(setImmediate)
+  output.whenFlushed(() => {})
+  await turnIsOver()
   output.push('x\n@')
-  output.flushSoon()
+  output.flush()
   output.whenFlushed(() => {
     flushed = true
   })
   expect([output.waiting(), flushed, drained]).toEqual([7, false, 0])
   pending.shift()?.()
-  await new Promise(setImmediate)
+  await turnIsOver()
   expect([output.waiting(), flushed, drained]).toEqual([3, false, 0])
   pending.shift()?.()
-  await new Promise(setImmediate)
+  await turnIsOver()
   expect([output.waiting(), flushed, drained]).toEqual([0, true, 1])
+})
+
+test('a short answer counts until it has left', async () => {
+  const pending: (() => void)[] = []
+  const { stream, writes } = recorder((done) => pending.push(done))
+  const output = createOutput(stream, createTurn(systemClock), () => {})
+  output.push('data:1\n@')
+  output.flush()
+  expect([writes.length, output.waiting()]).toEqual([0, 8])
+  await turnIsOver()
+  expect([writes.length, output.waiting()]).toEqual([1, 8])
+  pending.shift()?.()
+  await turnIsOver()
+  expect(output.waiting()).toBe(0)
+})
+
+test('a short end of a long row of answers is heard of as well', async () => {
+  const { stream } = recorder()
+  const drained = new Promise<void>((resolve) => {
+    const output = createOutput(stream, createTurn(systemClock), resolve)
+    output.push(reply(3 * record, '@'))
+    output.push(reply(record, '@'))
+    output.push(reply(100, '@'))
+    output.flush()
+  })
+  await drained
+  expect(stream.writableLength).toBe(0)
+})
+
+test('answers of several connections leave together at the end of the turn', async () => {
+  const turn = createTurn(systemClock)
+  const ends = [recorder(), recorder()]
+  for (const { stream } of ends) {
+    const output = createOutput(stream, turn, () => {})
+    output.push('data:1\n@')
+    output.flush()
+    output.push('data:2\n@')
+    output.flush()
+  }
+  expect(ends.map(({ writes }) => writes.length)).toEqual([0, 0])
+  await turnIsOver()
+  expect(ends.map(({ writes }) => String(writes))).toEqual(['data:1\n@data:2\n@', 'data:1\n@data:2\n@'])
 })
 
 test('a stream that is gone takes nothing more and breaks nothing', async () => {
   const { stream, writes } = recorder()
-  const output = createOutput(stream, () => {})
+  const output = createOutput(stream, createTurn(systemClock), () => {})
   stream.on('error', () => {})
   output.push('a\n@')
   output.flush()
