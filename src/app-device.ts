@@ -107,7 +107,7 @@ export async function startDeviceBridge(
       autoNotify: config.notification.autoNotify,
       listen: (onConnection) => listenTcp({ host: settings.broker.host, port: settings.broker.port, onConnection }),
     })
-    const stopHealth = health.enabled ? startHealth(bridge.port, options) : async () => {}
+    const stopHealth = health.enabled ? await startHealth(bridge.port, options) : async () => {}
     const close = async (): Promise<void> => {
       await stopHealth()
       await bridge.close()
@@ -120,12 +120,12 @@ export async function startDeviceBridge(
   }
 }
 
-function startHealth(port: number, { config, clock, log }: DeviceOptions): Close {
+async function startHealth(port: number, { config, clock, log }: DeviceOptions): Promise<Close> {
   const { topic, interval } = config.health
   const { host } = config.bridge.broker
   const near = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
   const url = `mqtt://${near.includes(':') ? `[${near}]` : near}:${port}`
-  const publisher = publishHealth({ url, topic, intervalMs: interval, clock, directory: config.dataDir, log })
+  const publisher = await publishHealth({ url, topic, intervalMs: interval, clock, directory: config.dataDir, log })
   return () => publisher.stop()
 }
 
@@ -149,15 +149,18 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
   const listeners: Pick<Listener, 'setContext'>[] = []
   const certificate = await followCertificate(options, (next) => {
     for (const listener of listeners) listener.setContext(contextOf(next))
-    secureContext = dialContext(next)
+    secureContext = undefined
   })
   closers.push(async () => certificate.close())
   const context = contextOf(certificate.current())
-  let secureContext = dialContext(certificate.current())
+  // Made for the first dial: it reads every public authority, which a start need not wait for.
+  let secureContext: ReturnType<typeof dialContext> | undefined
   // The floor of the clock is in the store: who dials after it was opened knows whether dates can be judged.
   let judging: Clock = clock
-  const dial = (address: { host: string; port: number }): Promise<Duplex> =>
-    dialTls({ ...address, context: secureContext, trust: createTrust(certificate.current().ca), clock: judging })
+  const dial = async (address: { host: string; port: number }): Promise<Duplex> => {
+    secureContext ??= dialContext(certificate.current())
+    return dialTls({ ...address, context: secureContext, trust: createTrust(certificate.current().ca), clock: judging })
+  }
   try {
     const address = `${config.host}:${config.listen.port}`
     const directory = config.directory.enabled

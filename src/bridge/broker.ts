@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { Aedes, type AuthenticateError, type Client } from 'aedes'
+import type { Aedes, AuthenticateError, Client } from 'aedes'
 import type { Log } from '../core/log.ts'
 import { bounds } from './bounds.ts'
 import { type Connection, type Guarded, guard } from './guard.ts'
@@ -54,6 +54,8 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
   const pending = new Set<Promise<Error | null>>()
   let closing = false
 
+  // Its code is looked at once the device listens: a start need not wait for it.
+  const { Aedes } = await import('aedes')
   const aedes = await Aedes.createBroker({
     connectTimeout: bounds.connectMs,
     // No sessions: a queue for subscribers that stay away would grow without bound, and readings are kept as records anyway.

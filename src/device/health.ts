@@ -1,4 +1,4 @@
-import mqtt, { type MqttClient } from 'mqtt'
+import type { MqttClient } from 'mqtt'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { backoffMs } from './backoff.ts'
@@ -32,7 +32,9 @@ export interface HealthPublisher {
  * `atedge/host/cpu_temperature` `{"value":48.2,"unit":"°C","time":"2026-11-20T12:00:00.000Z"}`.
  * While there is no broker nothing is measured or queued; the connection is tried again with growing, jittered pauses.
  */
-export function publishHealth(options: HealthOptions): HealthPublisher {
+export async function publishHealth(options: HealthOptions): Promise<HealthPublisher> {
+  // Its code is looked at once the device listens: a start need not wait for it.
+  const { default: mqtt } = await import('mqtt')
   const { url, intervalMs, clock, log, random = Math.random } = options
   let stopped = false
   let attempt = 0

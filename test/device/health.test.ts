@@ -51,8 +51,8 @@ describe('host readings', () => {
 })
 
 describe('the publisher', () => {
-  const start = (url: string, clock: ReturnType<typeof watchedClock>) => {
-    const publisher = publishHealth({
+  const start = async (url: string, clock: ReturnType<typeof watchedClock>) => {
+    const publisher = await publishHealth({
       url,
       topic: 'atedge/host',
       intervalMs: 10_000,
@@ -69,7 +69,7 @@ describe('the publisher', () => {
     const clock = watchedClock()
     const { client, done } = fakeClient()
     const { url, bridge } = await startWorld({ rules: healthRules('atedge/host', ['self']), client, clock })
-    const publisher = start(url, clock)
+    const publisher = await start(url, clock)
     await clock.timers.reach(1)
     expect(clock.timers.entries).toEqual([10_000])
     const first = done.entries.length
@@ -94,7 +94,7 @@ describe('the publisher', () => {
     const clock = watchedClock()
     const gone = await startWorld({ rules: [], client: fakeClient().client })
     await gone.bridge.close()
-    start(gone.url, clock)
+    await start(gone.url, clock)
     for (const pauses of [[1_000], [1_000, 2_000], [1_000, 2_000, 4_000]]) {
       await clock.timers.reach(pauses.length)
       expect(clock.timers.entries).toEqual(pauses)
@@ -110,7 +110,7 @@ describe('the publisher', () => {
       if (!healthy) throw new Error('disk full')
     })
     const { url, bridge } = await startWorld({ rules: healthRules('atedge/host', ['self']), client, clock })
-    start(url, clock)
+    await start(url, clock)
     await clock.timers.reach(1)
     clock.advance(1_000)
     await clock.timers.reach(2)
@@ -130,7 +130,7 @@ describe('the publisher', () => {
     const commit = gate()
     const { client, started } = fakeClient(() => commit.passed)
     const { url } = await startWorld({ rules: healthRules('atedge/host', ['self']), client, clock })
-    const publisher = start(url, clock)
+    const publisher = await start(url, clock)
     await started.reach(1)
     await publisher.stop()
     expect(clock.timers.entries).toEqual([])
@@ -141,7 +141,7 @@ describe('the publisher', () => {
     const clock = watchedClock()
     const gone = await startWorld({ rules: [], client: fakeClient().client })
     await gone.bridge.close()
-    const publisher = start(gone.url, clock)
+    const publisher = await start(gone.url, clock)
     await clock.timers.reach(1)
     await publisher.stop()
     clock.advance(100_000)
