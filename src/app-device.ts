@@ -187,6 +187,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
       ...{ resolver, dial, clock, log, version },
       federation: config.federation,
       autoNotify: config.notification.autoNotify,
+      testingMode: config.testingMode,
       notificationMs: config.notification.expiry,
       notificationLog: { keepMs: config.notification.keep, maxBytes: config.notification.maxBytes },
       durability: config.storage.durability,

@@ -83,15 +83,16 @@ function longestIdle(occupants: Iterable<Occupant>): Occupant | undefined {
 }
 
 /** The places of one atServer. Connections from inside the process take none. */
-export function createPlaces({ total, perAddress, perPeer }: PlaceLimits, io: { clock: Clock; log: Log }): Places {
+export function createPlaces(most: PlaceLimits, io: { clock: Clock; log: Log }): Places {
   const { clock } = io
+  const { perAddress, perPeer } = most
   const note = oncePerMinute(io.log, clock)
   const taken = new Set<Occupant>()
   /** Told to close; what they were asked before is still answered. */
   const leaving = new WeakSet<Occupant>()
 
   const isOverdue = (occupant: Occupant): boolean =>
-    clock.now() - occupant.lastActiveAt() > allowedIdleMs(occupant.identity().kind, taken.size, total)
+    clock.now() - occupant.lastActiveAt() > allowedIdleMs(occupant.identity().kind, taken.size, most.total)
 
   const close = (occupant: Occupant, abrupt: boolean): void => {
     leaving.add(occupant)
@@ -107,7 +108,7 @@ export function createPlaces({ total, perAddress, perPeer }: PlaceLimits, io: { 
     return true
   }
 
-  const isCrowded = (): boolean => taken.size > calm(total)
+  const isCrowded = (): boolean => taken.size > calm(most.total)
 
   const closeIdle = (): void => {
     for (const occupant of [...taken].filter(isOverdue)) close(occupant, false)
@@ -122,8 +123,8 @@ export function createPlaces({ total, perAddress, perPeer }: PlaceLimits, io: { 
         note('a connection was refused: its address has as many as it may', { remoteAddress, most: perAddress })
         return false
       }
-      if (taken.size >= total && !freeOneOf([...taken])) {
-        note('a connection was refused: owner and peers have taken all places', { remoteAddress, most: total })
+      if (taken.size >= most.total && !freeOneOf([...taken])) {
+        note('a connection was refused: owner and peers have taken all places', { remoteAddress, most: most.total })
         return false
       }
       return true

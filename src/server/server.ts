@@ -73,7 +73,16 @@ export function createServer(options: {
   const { clock, log } = options
   const open = new Set<Connection>()
   const peerLines = createLineBudget(limits.peerLineBytes)
-  const places = createPlaces({ ...defaultPlaces, ...options.places }, { clock, log })
+  const { perAddress = defaultPlaces.perAddress, perPeer = defaultPlaces.perPeer } = options.places ?? {}
+  // The total may change while the server runs.
+  const total = (): number => options.places?.total ?? defaultPlaces.total
+  const most: PlaceLimits = {
+    ...{ perAddress, perPeer },
+    get total() {
+      return total()
+    },
+  }
+  const places = createPlaces(most, { clock, log })
   const turn = createTurn(clock)
   let closed = false
   let cancelReap: (() => void) | undefined

@@ -36,6 +36,13 @@ const usualTimes: RefreshTimes = {
 /** Further times that a round asks owners who are away: the last some five hours later. */
 const furtherTimes = 5
 
+/** The rounds of refreshing. */
+export interface Refresh {
+  /** Begins the next round at once, unless one is under way. */
+  now(): void
+  stop(): void
+}
+
 /** Copies that may be old: kept for some time and due, or kept without saying how long by an earlier version. */
 function isDue(metadata: Metadata, now: number): boolean {
   const { ttr = 0, refreshAt } = metadata
@@ -52,7 +59,6 @@ interface Due {
  * first within a day at random, one copy after the other with pauses between. Of an owner who cannot be reached nothing more
  * is asked until a later turn of the round.
  * @param options `random` from 0 up to 1 spreads the work of many devices
- * @returns a function that stops it
  */
 export function startRefresh(options: {
   clock: Clock
@@ -61,9 +67,10 @@ export function startRefresh(options: {
   remote: CopyRefresh
   random?: () => number
   times?: RefreshTimes | undefined
-}): () => void {
+}): Refresh {
   const { clock, log, store, remote, random = Math.random, times = usualTimes } = options
   let stopped = false
+  let sleeping = false
   let cancel = (): void => {}
 
   const pause = (ms: number): Promise<void> =>
@@ -152,22 +159,33 @@ export function startRefresh(options: {
     if (due.length > 0) log('debug', 'old copies were refreshed', { copies: due.length - left.length })
   }
 
+  const begin = (): void => {
+    sleeping = false
+    const begun = elapsed(clock)
+    round()
+      .catch((error: unknown) => {
+        if (!stopped) log('error', 'refreshing copies failed and is tried again in the next round', { error })
+      })
+      .finally(() => {
+        if (!stopped) sleep(Math.max(times.roundMs - (elapsed(clock) - begun), times.firstMs))
+      })
+  }
+
   const sleep = (ms: number): void => {
-    cancel = clock.after(ms, () => {
-      const begun = elapsed(clock)
-      round()
-        .catch((error: unknown) => {
-          if (!stopped) log('error', 'refreshing copies failed and is tried again in the next round', { error })
-        })
-        .finally(() => {
-          if (!stopped) sleep(Math.max(times.roundMs - (elapsed(clock) - begun), times.firstMs))
-        })
-    })
+    sleeping = true
+    cancel = clock.after(ms, begin)
   }
 
   sleep(times.firstMs + (times.roundMs - times.firstMs) * random())
-  return () => {
-    stopped = true
-    cancel()
+  return {
+    now() {
+      if (!sleeping || stopped) return
+      cancel()
+      begin()
+    },
+    stop() {
+      stopped = true
+      cancel()
+    },
   }
 }

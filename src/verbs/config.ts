@@ -1,7 +1,9 @@
+import { permits } from '../core/access.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { type Metadata, mergeMetadata } from '../core/metadata.ts'
+import type { Session } from '../core/session.ts'
 import { type Part, seq } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
 import { blockListKey, parseBlockList } from './block-list.ts'
@@ -102,6 +104,17 @@ async function changeBlocking({ block, atSigns }: Blocking, ports: Ports): Promi
   return data('success')
 }
 
+/** Changes or shows a setting for whoever may change the block list. */
+function tune({ setting, name, value = '' }: Setting, { tuning, self }: Ports, { identity }: Session): Reply {
+  if (tuning === undefined) return data('testing mode disabled by default')
+  const refusal = permits(identity, { op: 'write', key: blockListKey(self), verb: 'config' })
+  if (refusal !== undefined) throw refusal
+  if (setting === 'print') return data(tuning.print(name))
+  if (setting === 'set') tuning.set(name, value)
+  else tuning.reset(name)
+  return data('ok')
+}
+
 export const config = defineVerb({
   name: 'config',
   summary: 'Block other atSigns, or see who is blocked.',
@@ -110,10 +123,10 @@ export const config = defineVerb({
   // Whoever may see the list may change it: root enrollments and the owner by CRAM (page 08, 7.2).
   access: (p, _session, self) =>
     'block' in p.config ? [{ op: 'write', key: blockListKey(self), verb: 'config' }] : [],
-  async run({ config: asked }, ports) {
+  async run({ config: asked }, ports, { session }) {
     if ('block' in asked) return changeBlocking(asked, ports)
     if (!settings.has(asked.name)) throw new AtError('AT0022', `config does not know "${asked.name.slice(0, 64)}"`)
-    return data('testing mode disabled by default')
+    return tune(asked, ports, session)
   },
   examples: [
     'config:block:add:@bob @carol',

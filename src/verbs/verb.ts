@@ -107,6 +107,15 @@ export interface MetricQuery {
   readonly signal: AbortSignal
 }
 
+/** Settings that may be changed until the next start (page 01, 9.5). */
+export interface Tuning {
+  /** @throws AtError AT0022 for a value that the setting cannot have */
+  set(name: string, value: string): void
+  reset(name: string): void
+  /** The value now; null for a setting that means nothing here and was not set. */
+  print(name: string): string | null
+}
+
 /** Everything a verb may use besides its parameters and session. */
 export interface Ports {
   readonly self: AtSign
@@ -128,6 +137,8 @@ export interface Ports {
   readonly outgoing: Outgoing
   readonly ephemeral: Ephemeral
   readonly visits: Visits
+  /** Undefined unless the device is in testing mode. */
+  readonly tuning: Tuning | undefined
   /** Closes the connections of another atSign, proven or about to prove itself. */
   disconnect(atSign: AtSign): void
   /** One metric as a session may see it. */

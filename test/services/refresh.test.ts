@@ -4,7 +4,7 @@ import type { AtSign } from '../../src/core/at-sign.ts'
 import { AtError } from '../../src/core/errors.ts'
 import type { Metadata } from '../../src/core/metadata.ts'
 import type { Store } from '../../src/core/storage.ts'
-import { startRefresh } from '../../src/services/refresh.ts'
+import { type Refresh, startRefresh } from '../../src/services/refresh.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type ManualClock, manualClock } from '../support/clock.ts'
 import { closeLater, temporaryDirectory, until } from '../support/network.ts'
@@ -30,10 +30,10 @@ async function keep(text: string, metadata: Metadata): Promise<void> {
 }
 
 /** Starts the rounds: the first one begins after an hour and this share of the rest of a day. */
-function start(random: number): void {
+function start(random: number): Refresh {
   const begin = clock.now()
   const note = (what: string): void => void seen.push({ what, atMs: clock.now() - begin })
-  const stop = startRefresh({
+  const refresh = startRefresh({
     ...{ clock, store, log: () => {}, random: () => random },
     remote: {
       async refreshKey() {},
@@ -44,7 +44,8 @@ function start(random: number): void {
       dropCopy: async (copy) => note(`drop ${copy.text}`),
     },
   })
-  closeLater(async () => stop())
+  closeLater(async () => refresh.stop())
+  return refresh
 }
 
 /** Lets time pass in small steps until so many copies were looked at; what waits for the store waits in earnest. */

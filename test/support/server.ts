@@ -38,7 +38,7 @@ export interface TestServer {
 }
 
 export interface TestServerOptions
-  extends Partial<Pick<AtServerOptions, 'places' | 'federation' | 'peerQuota' | 'durability'>> {
+  extends Partial<Pick<AtServerOptions, 'places' | 'federation' | 'peerQuota' | 'durability' | 'testingMode'>> {
   readonly atSign?: AtSign
   readonly clock?: ManualClock
   readonly seams?: StoreSeams

@@ -1,5 +1,16 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { asEnrolled, asPeer, asPrimary, type Client, raw, startPair, type TestServer } from '../support/server.ts'
+import {
+  asEnrolled,
+  asOwner,
+  asPeer,
+  asPrimary,
+  type Client,
+  raw,
+  startPair,
+  startServer,
+  type TestServer,
+  visit,
+} from '../support/server.ts'
 
 let alice: TestServer
 let bob: TestServer
@@ -167,4 +178,41 @@ test.each([
   ...['config:print', 'config:print:', 'config:block:remove:@'],
 ])('%s is a syntax error', async (line) => {
   expect(await owner.ask(line)).toMatch(/^error:AT0003-[^\n]*\n@alice@$/)
+})
+
+describe('in testing mode (page 01, 9.5)', () => {
+  beforeEach(async () => {
+    alice = await startServer({ testingMode: true, enrollments: { app: { namespaces: { wavi: 'rw' } } } })
+    owner = await asPrimary(alice)
+  })
+
+  test('settings are set, shown and reset, and count at once', async () => {
+    expect(await owner.ask('config:print:inboundMaxLimit')).toBe('data:200\n@alice@')
+    expect(await owner.ask('config:set:inboundMaxLimit=1')).toBe('data:ok\n@alice@')
+    expect(await owner.ask('config:print:inboundMaxLimit')).toBe('data:1\n@alice@')
+    await asOwner(alice, '192.0.2.1')
+    expect(await visit(alice, '192.0.2.2').closed).toBe('error:AT0012-Inbound connection limit exceeded\n')
+    expect(await owner.ask('config:reset:inboundMaxLimit')).toBe('data:ok\n@alice@')
+    expect(await (await raw(alice, '192.0.2.2')).ask('noop:0')).toBe('data:ok\n@')
+    expect(await owner.ask('config:print:maxNotificationRetries')).toBe('data:null\n@alice@')
+  })
+
+  test('a change of a shared record is announced or not', async () => {
+    const total = async (): Promise<string> => /total\\":\d+/.exec(await owner.ask('stats:11'))?.[0] ?? ''
+    expect(await owner.ask('config:set:autoNotify=false')).toBe('data:ok\n@alice@')
+    await owner.ask('update:@bob:phone.wavi@alice v')
+    expect(await total()).toBe('total\\":0')
+    expect(await owner.ask('config:reset:autoNotify')).toBe('data:ok\n@alice@')
+    await owner.ask('update:@bob:phone.wavi@alice v')
+    expect(await total()).toBe('total\\":1')
+  })
+
+  test('what is no value, no setting, or not for this session is refused', async () => {
+    expect(await owner.ask('config:set:inboundMaxLimit=many')).toMatch(/^error:AT0022-.*inboundMaxLimit takes/)
+    expect(await owner.ask('config:set:nosuch=1')).toMatch(/^error:AT0022-/)
+    const app = await asEnrolled(alice, 'app')
+    expect(await app.ask('config:set:autoNotify=false')).toMatch(/^error:AT0009-/)
+    expect(await app.ask('config:print:autoNotify')).toMatch(/^error:AT0009-/)
+    expect(await owner.ask('config:print:autoNotify')).toBe('data:true\n@alice@')
+  })
 })
