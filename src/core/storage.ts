@@ -71,38 +71,38 @@ export interface Change {
  * Nothing is visible to readers outside before the whole change is on flash.
  */
 export interface Transaction {
-  record(key: string): Promise<StoredRecord | undefined>
-  /** @returns the commit id, or -1 when the change is not committed */
-  putRecord(key: AtKey, record: { value: string | null; metadata: Metadata }, change: Change): Promise<number>
+  record(key: string): StoredRecord | undefined
+  /** @returns the commit id, or -1 when the change is not committed; later where damage makes it search the log */
+  putRecord(key: AtKey, record: { value: string | null; metadata: Metadata }, change: Change): number | Promise<number>
   /** Removes a record if it is there; the commit entry `-` is written either way. @returns as putRecord */
-  removeRecord(key: AtKey, change: Change): Promise<number>
+  removeRecord(key: AtKey, change: Change): number | Promise<number>
   /** As `Notifications.has`. */
-  hasNotification(notification: Notification): Promise<boolean>
+  hasNotification(notification: Notification): boolean
   /** Stores a notification; the same one, stored before, is replaced. */
-  putNotification(notification: Notification): Promise<void>
+  putNotification(notification: Notification): void
   /** Removes a notification, from the outbox as well, if it is there. */
-  removeNotification(notification: Notification): Promise<void>
+  removeNotification(notification: Notification): void
   /**
    * Stores a notification and queues it for its recipient; the same one, if it waits already, stays as it is. With the
    * strategy `latest` those that it makes one too many of its notifier stop waiting, the oldest first, as `expired`.
    * @returns what waits once the change is committed; undefined when the same one does already
    * @throws AtError AT0006 when that recipient's outbox is full
    */
-  enqueue(notification: Notification): Promise<Waiting | undefined>
+  enqueue(notification: Notification): Waiting | undefined
   /**
    * Takes a notification out of its recipient's outbox, if it still is there, and records how that ended.
    * @param known that of its `Waiting`, when only whoever read it settles it
    */
-  settle(notification: Notification, status: NotificationStatus, known?: unknown): Promise<void>
+  settle(notification: Notification, status: NotificationStatus, known?: unknown): void
   /** What is held of another atSign. */
-  holding(kind: HoldingKind, of: AtSign): Promise<Holding>
-  putEnrollment(enrollment: Enrollment): Promise<void>
+  holding(kind: HoldingKind, of: AtSign): Holding
+  putEnrollment(enrollment: Enrollment): void
   /** Server-internal secrets (CRAM secret, signing key): outside the records, never listed, never synced. */
-  secret(name: string): Promise<string | undefined>
-  putSecret(name: string, value: string): Promise<void>
-  removeSecret(name: string): Promise<void>
+  secret(name: string): string | undefined
+  putSecret(name: string, value: string): void
+  removeSecret(name: string): void
   /** Sets a counter of visits; undefined removes it. */
-  putVisits(name: string, value: number | undefined): Promise<void>
+  putVisits(name: string, value: number | undefined): void
   /** Runs after the change is on flash, in the order of the changes. */
   onCommit(task: () => void): void
 }
@@ -173,7 +173,7 @@ export interface Store {
    * one synced batch is in flight share the next one. @throws whatever `change` throws, then nothing is stored;
    * AtError AT0002 when the store could not take it
    */
-  write<T>(change: (tx: Transaction) => Promise<T>, options?: WriteOptions): Promise<T>
+  write<T>(change: (tx: Transaction) => T | Promise<T>, options?: WriteOptions): Promise<T>
   /** Removes what expired before `now` by the expiry index; records get a `-` commit entry. @returns how many were removed */
   sweep(now: number): Promise<number>
   /**

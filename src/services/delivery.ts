@@ -94,15 +94,15 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
 
   return {
     wake,
-    async autoNotify(tx, key, notice) {
+    autoNotify(tx, key, notice) {
       const recipient = key.sharedWith
       if (!options.autoNotify || key.cached || recipient === undefined || recipient === self) return
-      const blocked = parseBlockList((await tx.record(blockListKey(self).text))?.value).includes(recipient)
+      const blocked = parseBlockList(tx.record(blockListKey(self).text)?.value).includes(recipient)
       const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType: 'key' } as const
       if (permitsExchange({ ...exchange, blocked }) !== undefined) return
       let waiting: Waiting | undefined
       try {
-        waiting = await tx.enqueue(noticeOf(key, recipient, notice))
+        waiting = tx.enqueue(noticeOf(key, recipient, notice))
       } catch (error) {
         // The record itself is kept: a reader that stays away must not stop the sensors.
         if (!(error instanceof AtError && error.code === 'AT0006')) throw error

@@ -120,7 +120,8 @@ export function createEphemeral(options: EphemeralOptions): EphemeralStore {
   }
 
   return {
-    has: (notification) => find(notificationRef(notification)) !== undefined,
+    // Naming one costs more than everything else here, and mostly there is none.
+    has: (notification) => entries.size > 0 && find(notificationRef(notification)) !== undefined,
     get(id) {
       let found: Notification | undefined
       for (const { notification } of live()) if (notification.id === id) found = meant(notification, found)

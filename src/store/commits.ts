@@ -2,9 +2,9 @@ import { limits } from '../core/limits.ts'
 import type { Change, Commits } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import type { Database } from './database.ts'
+import type { Draft } from './draft.ts'
 import { commitKey, fromSortable, gapKey, reservedKey, sortable, tables } from './layout.ts'
 import { seal } from './seal.ts'
-import type { Draft } from './writer.ts'
 
 /** The commit entry that a change replaces. */
 export interface Superseded {
@@ -30,7 +30,7 @@ function reserve(draft: Draft, upTo: number): void {
 }
 
 /** The last change of a store that is closed cleanly: no id beyond the last one was told. */
-export async function releaseReserved(draft: Draft): Promise<void> {
+export function releaseReserved(draft: Draft): void {
   if (draft.get(tables.memory, reservedKey) === undefined) return
   draft.remove(tables.memory, reservedKey)
   draft.remove(tables.meta, reservedKey)

@@ -2,9 +2,9 @@ import type { Enrollment } from '../core/enrollment.ts'
 import type { Enrollments } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import type { Database } from './database.ts'
+import type { Draft } from './draft.ts'
 import { moveExpiry } from './expiry-index.ts'
 import { tables } from './layout.ts'
-import type { Draft } from './writer.ts'
 
 /** Stores or replaces an enrollment. */
 export function putEnrollment(draft: Draft, enrollment: Enrollment): void {

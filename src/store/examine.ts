@@ -1,5 +1,6 @@
 import type { Finding } from '../core/health.ts'
 import type { CommitEntry, StoredRecord } from '../core/record.ts'
+import type { Draft } from './draft.ts'
 import {
   type ExpiryKind,
   expiryKey,
@@ -10,7 +11,6 @@ import {
   tables,
 } from './layout.ts'
 import { rejoinOutbox } from './outbox-index.ts'
-import type { Draft } from './writer.ts'
 
 // Everything of importance is written down twice, in the row itself and in an index: what is missing on one side can be
 // told, and mostly be put right, from the other. Commit ids have holes by nature, since an entry goes when its key changes

@@ -1,5 +1,5 @@
+import type { Draft } from './draft.ts'
 import { type ExpiryKind, expiryKey, tables } from './layout.ts'
-import type { Draft } from './writer.ts'
 
 /** Keeps the expiry index in step with the thing it points at; undefined stands for no expiry. */
 export function moveExpiry(

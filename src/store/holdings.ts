@@ -2,8 +2,8 @@ import type { AtSign } from '../core/at-sign.ts'
 import type { Metadata } from '../core/metadata.ts'
 import type { Notification } from '../core/notification.ts'
 import type { Holding, HoldingKind } from '../core/storage.ts'
+import type { Draft } from './draft.ts'
 import { holdingKey, notificationLogKey, tables } from './layout.ts'
-import type { Draft } from './writer.ts'
 
 // How much is held of each other atSign, kept within the changes themselves, so that it is right after a power cut too.
 

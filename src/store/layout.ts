@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Enrollment } from '../core/enrollment.ts'
 import type { Metadata } from '../core/metadata.ts'
@@ -171,7 +171,7 @@ const digestChars = 22
 export function notificationRef(notification: Notification): string {
   const { id, type, from, to, key, value, operation, messageType } = notification
   const content = JSON.stringify([from, to, operation, messageType, key, value])
-  const digest = createHash('sha256').update(content).digest('base64url').slice(0, digestChars)
+  const digest = hash('sha256', content, 'base64url').slice(0, digestChars)
   return `${refPrefix(id, type === 'sent' ? 's' : 'r')}${digest}`
 }
 

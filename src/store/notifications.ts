@@ -2,6 +2,7 @@ import type { Notification } from '../core/notification.ts'
 import type { Notifications } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
 import type { Database, Snapshot } from './database.ts'
+import type { Draft } from './draft.ts'
 import { moveExpiry } from './expiry-index.ts'
 import { bytesOfNotification, changeHolding, changeNotificationLog } from './holdings.ts'
 import {
@@ -15,11 +16,6 @@ import {
   tables,
 } from './layout.ts'
 import { withdraw } from './outbox-index.ts'
-import type { Draft } from './writer.ts'
-
-/** Whether the same notification is stored. */
-export const hasNotification = (draft: Draft, notification: Notification): boolean =>
-  draft.tryGet(tables.notificationStates, notificationRef(notification)) !== undefined
 
 /** The state of a notification that is to be stored. */
 export function stateOf(notification: Notification): NotificationState {
@@ -31,9 +27,8 @@ export function stateOf(notification: Notification): NotificationState {
   }
 }
 
-/** Stores a notification, or replaces the same one, which then waits no more. @returns its ref and state */
-export function putNotification(draft: Draft, notification: Notification): { ref: string; state: NotificationState } {
-  const ref = notificationRef(notification)
+/** Stores a notification, or replaces the same one, which then waits no more. @param ref its `notificationRef` @returns its state */
+export function putNotification(draft: Draft, notification: Notification, ref: string): NotificationState {
   const state = stateOf(notification)
   const before = draft.tryGet(tables.notificationStates, ref)
   if (before !== undefined) removeNotification(draft, ref, before)
@@ -42,7 +37,7 @@ export function putNotification(draft: Draft, notification: Notification): { ref
   moveExpiry(draft, 'n', ref, undefined, notification.expiresAt)
   changeNotificationLog(draft, 1, state.bytes ?? 0)
   if (state.sender !== undefined) changeHolding(draft, 'notifications', state.sender, 1, state.bytes ?? 0)
-  return { ref, state }
+  return state
 }
 
 /** Removes a notification, from the outbox as well. */

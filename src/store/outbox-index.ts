@@ -1,5 +1,6 @@
 import type { AtSign } from '../core/at-sign.ts'
 import type { Priority } from '../core/notification.ts'
+import type { Draft } from './draft.ts'
 import {
   fromOutboxKey,
   latestKey,
@@ -13,7 +14,6 @@ import {
   urgentKey,
   withdrawnKey,
 } from './layout.ts'
-import type { Draft } from './writer.ts'
 
 /** How many notifications wait for a recipient, staged ones included. */
 export const waitingFor = (draft: Draft, recipient: AtSign): number => draft.get(tables.memory, recipient) ?? 0

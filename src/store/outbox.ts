@@ -3,6 +3,7 @@ import { AtError } from '../core/errors.ts'
 import type { Notification, NotificationStatus, Priority } from '../core/notification.ts'
 import type { Outbox, Waiting } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
+import type { Draft } from './draft.ts'
 import {
   fromOutboxKey,
   type NotificationState,
@@ -17,7 +18,6 @@ import {
 } from './layout.ts'
 import { putNotification } from './notifications.ts'
 import { joinOutbox, leaveOutbox, waitingFor, waitingOf, withdraw, withdrawals } from './outbox-index.ts'
-import type { Draft } from './writer.ts'
 
 /** Ends the wait of those that a newer one of the same notifier makes one too many. */
 function supersede(draft: Draft, { to, notifier, latestN, strategy }: Notification): void {
@@ -44,13 +44,13 @@ interface Known {
  */
 export function enqueue(draft: Draft, notification: Notification, limit: number): Waiting | undefined {
   const { to } = notification
-  if (draft.tryGet(tables.notificationStates, notificationRef(notification))?.outbox !== undefined) return undefined
+  const ref = notificationRef(notification)
+  if (draft.tryGet(tables.notificationStates, ref)?.outbox !== undefined) return undefined
   supersede(draft, notification)
   if (waitingFor(draft, to) >= limit) {
     throw new AtError('AT0006', `${limit} notifications are waiting for ${to} already`)
   }
-  const { ref, state } = putNotification(draft, notification)
-  const { place, queued } = joinOutbox(draft, notification, ref, state)
+  const { place, queued } = joinOutbox(draft, notification, ref, putNotification(draft, notification, ref))
   const known: Known = { ref, state: queued, withdrawals: withdrawals(draft) }
   return { place, notification, known }
 }

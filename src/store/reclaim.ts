@@ -1,9 +1,10 @@
 import type { Committed } from './committed.ts'
 import type { Database } from './database.ts'
+import type { Draft } from './draft.ts'
 import { type Table, tables } from './layout.ts'
 import { removeNotification } from './notifications.ts'
 import { expireRecord } from './records.ts'
-import type { Draft, Writer } from './writer.ts'
+import type { Writer } from './writer.ts'
 
 /** What dropping works on. */
 export interface ReclaimParts {

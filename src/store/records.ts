@@ -1,29 +1,29 @@
 import { isCommitted, parseAtKey } from '../core/at-key.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Change, Records } from '../core/storage.ts'
+import { whenKnown } from '../core/when-known.ts'
 import { findCommit, logChange, type Superseded } from './commits.ts'
 import type { Committed } from './committed.ts'
 import type { Database } from './database.ts'
+import type { Draft } from './draft.ts'
 import { moveExpiry } from './expiry-index.ts'
 import { bytesOfRecord, changeHolding, originOfCopy } from './holdings.ts'
 import { tables } from './layout.ts'
-import type { Draft } from './writer.ts'
 
 type Content = Pick<StoredRecord, 'value' | 'metadata'>
 
-/** What a change finds under a key. A damaged row says nothing any more, so the log is searched for its entry. */
-async function previous(
-  draft: Draft,
-  committed: Committed,
-  key: string,
-): Promise<Superseded & { record: StoredRecord | undefined }> {
+/** What a change finds under a key. */
+type Before = Superseded & { readonly record: StoredRecord | undefined }
+
+/** A damaged row says nothing any more, so the log is searched for its entry; only then there is a promise to wait for. */
+function previous(draft: Draft, committed: Committed, key: string): Before | Promise<Before> {
   try {
     const record = draft.get(tables.records, key)
     if (record !== undefined) return { record, commitId: record.commitId, tombstone: false }
     const commitId = draft.get(tables.tombstones, key)
     return { record, commitId: commitId ?? -1, tombstone: commitId !== undefined }
   } catch {
-    return { record: undefined, commitId: await findCommit(committed, key), tombstone: true }
+    return findCommit(committed, key).then((commitId) => ({ record: undefined, commitId, tombstone: true }))
   }
 }
 
@@ -37,14 +37,16 @@ function moveHolding(draft: Draft, key: string, before: StoredRecord | undefined
 }
 
 /** Stores a record with its commit and expiry entries. @returns the commit id, -1 when it is not logged */
-export async function putRecord(
+export const putRecord = (
   draft: Draft,
   committed: Committed,
   key: string,
-  { value, metadata }: Content,
+  content: Content,
   change: Change,
-): Promise<number> {
-  const before = await previous(draft, committed, key)
+): number | Promise<number> =>
+  whenKnown(previous(draft, committed, key), (before) => replace(draft, key, before, content, change))
+
+function replace(draft: Draft, key: string, before: Before, { value, metadata }: Content, change: Change): number {
   const commitId = logChange(draft, key, before, change)
   if (before.tombstone) draft.remove(tables.tombstones, key)
   draft.put(tables.records, key, { value, metadata, commitId })
@@ -54,13 +56,14 @@ export async function putRecord(
 }
 
 /** Removes a record, present or not. @returns the commit id, -1 when it is not logged */
-export async function removeRecord(
+export const removeRecord = (
   draft: Draft,
   committed: Committed,
   key: string,
   change: Omit<Change, 'operation'>,
-): Promise<number> {
-  const before = await previous(draft, committed, key)
+): number | Promise<number> => whenKnown(previous(draft, committed, key), (before) => erase(draft, key, before, change))
+
+function erase(draft: Draft, key: string, before: Before, change: Omit<Change, 'operation'>): number {
   const commitId = logChange(draft, key, before, { ...change, operation: '-' })
   draft.remove(tables.records, key)
   if (commitId !== -1) draft.put(tables.tombstones, key, commitId)
@@ -79,7 +82,7 @@ function entersLog(key: string): boolean {
 }
 
 /** Removes a record whose time has come. */
-export const expireRecord = (draft: Draft, committed: Committed, key: string, now: number): Promise<number> =>
+export const expireRecord = (draft: Draft, committed: Committed, key: string, now: number): number | Promise<number> =>
   removeRecord(draft, committed, key, { opTime: now, commit: entersLog(key) })
 
 /** Reads of committed records. */

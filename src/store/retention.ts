@@ -1,8 +1,8 @@
+import type { Draft } from './draft.ts'
 import { notificationLog } from './holdings.ts'
 import { fromSortable, refOfKey, tables } from './layout.ts'
 import { removeNotification } from './notifications.ts'
 import type { ReclaimParts } from './reclaim.ts'
-import type { Draft } from './writer.ts'
 
 /** How long and how much of the notifications is kept at most. What waits for its recipient stays, whatever these say. */
 export interface NotificationBounds {

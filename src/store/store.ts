@@ -192,8 +192,8 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     ...{ committed, log, batch, interval },
     isLogEnding: () => database.isLogEnding(),
     recover: recovery.recover,
-    async last(draft) {
-      await releaseReserved(draft)
+    last(draft) {
+      releaseReserved(draft)
       time.last(draft)
     },
   })

@@ -1,10 +1,11 @@
 import type { Committed } from './committed.ts'
 import type { Database } from './database.ts'
+import type { Draft } from './draft.ts'
 import { removeEnrollment } from './enrollments.ts'
 import { expiryKey, fromExpiryKey, fromSortable, sortable, tables } from './layout.ts'
 import { removeNotification } from './notifications.ts'
 import { expireRecord } from './records.ts'
-import type { Draft, Writer } from './writer.ts'
+import type { Writer } from './writer.ts'
 
 /** Entries removed in one change: other writers wait that long at most. */
 const portion = 256

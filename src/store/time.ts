@@ -4,9 +4,9 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { Committed } from './committed.ts'
 import type { Operation } from './database.ts'
+import type { Draft } from './draft.ts'
 import { floorKey, tables, vouchedKey } from './layout.ts'
 import { seal } from './seal.ts'
-import type { Draft } from './writer.ts'
 
 /** The clock of a store, whose floor outlives the process. */
 export interface TimeKeeper {

@@ -1,12 +1,13 @@
+import type { Notification } from '../core/notification.ts'
 import type { Transaction } from '../core/storage.ts'
 import type { Committed } from './committed.ts'
+import type { Draft } from './draft.ts'
 import { putEnrollment } from './enrollments.ts'
 import { holdingOf } from './holdings.ts'
 import { notificationRef, tables } from './layout.ts'
-import { hasNotification, putNotification, removeNotification } from './notifications.ts'
+import { putNotification, removeNotification } from './notifications.ts'
 import { enqueue, settle } from './outbox.ts'
 import { putRecord, removeRecord } from './records.ts'
-import type { Draft } from './writer.ts'
 
 /** What a change works on. */
 export interface TransactionParts {
@@ -19,43 +20,52 @@ export interface TransactionParts {
 }
 
 /** The contract's view of one change. Deletes, marks and what access depends on are taken on a full disk too. */
-export const createTransaction = ({ draft, committed, outboxPerPeer, assertRoom }: TransactionParts): Transaction => ({
-  record: async (key) => draft.get(tables.records, key),
-  async putRecord(key, record, change) {
-    assertRoom()
-    return putRecord(draft, committed, key.text, record, change)
-  },
-  removeRecord: (key, change) => removeRecord(draft, committed, key.text, change),
-  hasNotification: async (notification) => hasNotification(draft, notification),
-  async putNotification(notification) {
-    assertRoom()
-    putNotification(draft, notification)
-  },
-  async removeNotification(notification) {
-    const ref = notificationRef(notification)
-    const state = draft.tryGet(tables.notificationStates, ref)
-    if (state !== undefined) removeNotification(draft, ref, state)
-  },
-  async enqueue(notification) {
-    assertRoom()
-    return enqueue(draft, notification, outboxPerPeer)
-  },
-  settle: async (notification, status, known) => settle(draft, notification, status, known),
-  async putEnrollment(enrollment) {
-    draft.mustSync()
-    putEnrollment(draft, enrollment)
-  },
-  holding: async (kind, of) => holdingOf(draft, kind, of),
-  secret: async (name) => draft.get(tables.secrets, name),
-  async putSecret(name, value) {
-    draft.mustSync()
-    draft.put(tables.secrets, name, value)
-  },
-  async removeSecret(name) {
-    draft.mustSync()
-    draft.remove(tables.secrets, name)
-  },
-  putVisits: async (name, value) =>
-    value === undefined ? draft.remove(tables.access, name) : draft.put(tables.access, name, value),
-  onCommit: (task) => draft.onCommit(task),
-})
+export function createTransaction({ draft, committed, outboxPerPeer, assertRoom }: TransactionParts): Transaction {
+  let named: { readonly notification: Notification; readonly ref: string } | undefined
+  /** One notification is asked for and then stored: it is named once. */
+  const refOf = (notification: Notification): string => {
+    if (named?.notification !== notification) named = { notification, ref: notificationRef(notification) }
+    return named.ref
+  }
+
+  return {
+    record: (key) => draft.get(tables.records, key),
+    putRecord(key, record, change) {
+      assertRoom()
+      return putRecord(draft, committed, key.text, record, change)
+    },
+    removeRecord: (key, change) => removeRecord(draft, committed, key.text, change),
+    hasNotification: (notification) => draft.tryGet(tables.notificationStates, refOf(notification)) !== undefined,
+    putNotification(notification) {
+      assertRoom()
+      putNotification(draft, notification, refOf(notification))
+    },
+    removeNotification(notification) {
+      const ref = refOf(notification)
+      const state = draft.tryGet(tables.notificationStates, ref)
+      if (state !== undefined) removeNotification(draft, ref, state)
+    },
+    enqueue(notification) {
+      assertRoom()
+      return enqueue(draft, notification, outboxPerPeer)
+    },
+    settle: (notification, status, known) => settle(draft, notification, status, known),
+    putEnrollment(enrollment) {
+      draft.mustSync()
+      putEnrollment(draft, enrollment)
+    },
+    holding: (kind, of) => holdingOf(draft, kind, of),
+    secret: (name) => draft.get(tables.secrets, name),
+    putSecret(name, value) {
+      draft.mustSync()
+      draft.put(tables.secrets, name, value)
+    },
+    removeSecret(name) {
+      draft.mustSync()
+      draft.remove(tables.secrets, name)
+    },
+    putVisits: (name, value) =>
+      value === undefined ? draft.remove(tables.access, name) : draft.put(tables.access, name, value),
+    onCommit: (task) => draft.onCommit(task),
+  }
+}

@@ -3,6 +3,7 @@ import type { AtSign } from '../core/at-sign.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { type MetadataChange, mergeMetadata } from '../core/metadata.ts'
 import type { StoredRecord } from '../core/record.ts'
+import { whenKnown } from '../core/when-known.ts'
 import type { Ports } from './verb.ts'
 
 /** Names that `KeyType` has in the reference's refusals (page 03, 1.6). */
@@ -53,16 +54,16 @@ export function writeRecord(
   change: { metadata: MetadataChange; value: string | undefined; nc: boolean },
 ): Promise<number> {
   const { value, nc } = change
-  return ports.write(async (tx) => {
+  return ports.write((tx) => {
     const now = ports.clock.now()
-    const existing = standing(await tx.record(key.text), now)
+    const existing = standing(tx.record(key.text), now)
     if (existing?.metadata.immutable) throw new AtError('AT0032', 'Immutable records may not be updated')
     const metadata = mergeMetadata(existing?.metadata, change.metadata, {
       by: ports.self,
       now,
       newValue: value !== undefined,
     })
-    const id = await tx.putRecord(
+    const logged = tx.putRecord(
       key,
       { value: value ?? existing?.value ?? null, metadata },
       {
@@ -71,9 +72,11 @@ export function writeRecord(
         commit: !nc && isCommitted(key),
       },
     )
-    await ports.outgoing.autoNotify(tx, key, { operation: 'update', value: value ?? null, metadata, at: now })
-    if (id >= 0) tx.onCommit(() => ports.feed.changed(id, 'update'))
-    return id
+    return whenKnown(logged, (id) => {
+      ports.outgoing.autoNotify(tx, key, { operation: 'update', value: value ?? null, metadata, at: now })
+      if (id >= 0) tx.onCommit(() => ports.feed.changed(id, 'update'))
+      return id
+    })
   })
 }
 

@@ -52,13 +52,13 @@ export const deleteVerb = defineVerb({
     }
     const id = await ports.write(async (tx) => {
       const now = ports.clock.now()
-      const existing = standing(await tx.record(p.key.text), now)
+      const existing = standing(tx.record(p.key.text), now)
       if (existing?.metadata.immutable && !p.force && !p.key.cached) {
         throw new AtError('AT0032', 'Immutable records may not be deleted without the force flag')
       }
       const commit = !p.nc && isCommitted(p.key)
       const commitId = await tx.removeRecord(p.key, { operation: '-', opTime: p.dAt ?? now, commit })
-      await ports.outgoing.autoNotify(tx, p.key, {
+      ports.outgoing.autoNotify(tx, p.key, {
         operation: 'delete',
         value: null,
         metadata: p.dAt === undefined ? {} : { updatedAt: p.dAt },

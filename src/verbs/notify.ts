@@ -6,6 +6,7 @@ import { mergeMetadata } from '../core/metadata.ts'
 import { metadataAsChange } from '../core/metadata-tags.ts'
 import type { Notification } from '../core/notification.ts'
 import type { HoldingKind, Transaction } from '../core/storage.ts'
+import { whenKnown } from '../core/when-known.ts'
 import {
   anyOrder,
   flag,
@@ -87,27 +88,31 @@ async function send(p: Params, ports: Ports): Promise<Reply> {
 }
 
 /** Refuses what would make a peer's notifications or copies take more room than it has. The sender tries again later. */
-async function checkRoom(tx: Transaction, kind: HoldingKind, peer: AtSign, ports: Ports): Promise<void> {
-  const held = await tx.holding(kind, peer)
+function checkRoom(tx: Transaction, kind: HoldingKind, peer: AtSign, ports: Ports): void {
+  const held = tx.holding(kind, peer)
   const { count, bytes } = ports.peerQuota[kind]
   if (held.count < count && held.bytes < bytes) return
   throw new AtError('AT0028', `${held.count} ${kind} of ${peer} are held, more are refused until some expire`)
 }
 
+/** Whether a notification may change the copy of a record: what only tells a value is not to be kept. */
+const concernsCopy = ({ messageType, operation, metadata }: Notification): boolean =>
+  messageType === 'key' && (operation === 'delete' || metadata.ttr !== undefined)
+
 /** Writes or removes the copy that the owner of the record allows this atSign to keep (page 04, section 6). */
-async function keepCopy(tx: Transaction, notification: Notification, ports: Ports): Promise<number> {
+function keepCopy(tx: Transaction, notification: Notification, ports: Ports): number | Promise<number> {
+  if (!concernsCopy(notification)) return -1
   const copy = cachedForm(parseAtKey(notification.key))
   const now = ports.clock.now()
-  const stored = await tx.record(copy.text)
+  const stored = tx.record(copy.text)
   const opTime = notification.metadata.updatedAt ?? now
   if (notification.operation === 'delete') {
     if (stored === undefined || stored.metadata.ccd !== true) return -1
     return tx.removeRecord(copy, { operation: '-', opTime, commit: isCommitted(copy) })
   }
-  const { ttr } = notification.metadata
-  if (ttr === undefined || (notification.value === null && stored === undefined)) return -1
+  if (notification.value === null && stored === undefined) return -1
   const change = { ...metadataAsChange(notification.metadata, true), isEncrypted: notification.isEncrypted ?? true }
-  if (stored === undefined) await checkRoom(tx, 'copies', notification.from, ports)
+  if (stored === undefined) checkRoom(tx, 'copies', notification.from, ports)
   const merged = mergeMetadata(standing(stored, now)?.metadata, change, {
     by: ports.self,
     now,
@@ -140,19 +145,19 @@ const received = (p: Params, peer: AtSign, ports: Ports): Notification =>
   makeNotification(p, p.subject, { from: peer, to: ports.self, type: 'received' }, ports)
 
 /** What a peer sends, once it was judged; undefined for what has expired or is there. @throws AtError AT0009, AT0013 */
-async function judged(tx: Transaction, p: Params, peer: AtSign, ports: Ports): Promise<Notification | undefined> {
-  const blocked = parseBlockList((await tx.record(blockListKey(ports.self).text))?.value).includes(peer)
+function judged(tx: Transaction, p: Params, peer: AtSign, ports: Ports): Notification | undefined {
+  const blocked = parseBlockList(tx.record(blockListKey(ports.self).text)?.value).includes(peer)
   judge(p.subject, p.messageType ?? 'key', peer, blocked, ports)
   const notification = received(p, peer, ports)
   if (notification.expiresAt <= ports.clock.now()) return undefined
-  const isThere = ports.ephemeral.has(notification) || (await tx.hasNotification(notification))
+  const isThere = ports.ephemeral.has(notification) || tx.hasNotification(notification)
   return isThere ? undefined : notification
 }
 
 /** Neither server stores it; the same one counts once (page 07, E49). Its place is among the stored ones, as in `sendInMemory`. */
 const receiveInMemory = (p: Params, peer: AtSign, ports: Ports): Promise<void> =>
-  ports.write(async (tx) => {
-    const notification = await judged(tx, p, peer, ports)
+  ports.write((tx) => {
+    const notification = judged(tx, p, peer, ports)
     if (notification === undefined) return
     ports.ephemeral.checkSize(notification)
     tx.onCommit(() => {
@@ -170,24 +175,24 @@ const onFlash = { durability: 'group' } as const
  * the same id is a repeat; base Python sends different content under one id (page 04, section 4).
  */
 const receiveStored = (p: Params, peer: AtSign, ports: Ports): Promise<void> =>
-  ports.write(async (tx) => {
-    const notification = await judged(tx, p, peer, ports)
-    if (notification === undefined) return
-    await checkRoom(tx, 'notifications', peer, ports)
-    await tx.putNotification(notification)
-    const commitId = notification.messageType === 'text' ? -1 : await keepCopy(tx, notification, ports)
-    tx.onCommit(() => {
-      ports.feed.received(notification)
-      if (commitId >= 0) ports.feed.changed(commitId, notification.operation)
-    })
+  ports.write((tx) => {
+    const notification = judged(tx, p, peer, ports)
+    if (notification === undefined) return undefined
+    checkRoom(tx, 'notifications', peer, ports)
+    tx.putNotification(notification)
+    return whenKnown(keepCopy(tx, notification, ports), (commitId) =>
+      tx.onCommit(() => {
+        ports.feed.received(notification)
+        if (commitId >= 0) ports.feed.changed(commitId, notification.operation)
+      }),
+    )
     // Whatever this server risks with its own readings: the sender is told that it need not send this again.
   }, onFlash)
 
 /** A message of another atSign's server. `data:success` means stored, so that the sender never repeats it. */
-async function receive(p: Params, peer: AtSign, ports: Ports): Promise<Reply> {
+function receive(p: Params, peer: AtSign, ports: Ports): Promise<Reply> {
   checkMessage(p)
-  await (p.eph ? receiveInMemory : receiveStored)(p, peer, ports)
-  return data('success')
+  return (p.eph ? receiveInMemory : receiveStored)(p, peer, ports).then(() => data('success'))
 }
 
 export const notify = defineVerb({
@@ -197,7 +202,7 @@ export const notify = defineVerb({
   admits: ['owner', 'peer'],
   overlaps: true,
   access: (p, session, self) => accessToNotify(p, p.subject, p.subject.to ?? 'public', session, self),
-  async run(p, ports, { session }) {
+  run(p, ports, { session }) {
     const { identity } = session
     return identity.kind === 'peer' ? receive(p, identity.atSign, ports) : send(p, ports)
   },

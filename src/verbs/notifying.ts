@@ -239,8 +239,8 @@ async function sendInMemory(message: Message, body: Body, to: readonly AtSign[],
   const list = blockListKey(self).text
   let made: Notification[] = []
   if (to.includes(self)) {
-    await ports.write(async (tx) => {
-      made = make(await tx.record(list))
+    await ports.write((tx) => {
+      made = make(tx.record(list))
       tx.onCommit(() => hold(made))
     }, inMemory)
   } else {
@@ -252,13 +252,13 @@ async function sendInMemory(message: Message, body: Body, to: readonly AtSign[],
 
 /** Everything is judged within the change, so that commands under way at one time keep their order. */
 const sendStored = (message: Message, body: Body, to: readonly AtSign[], ports: Ports): Promise<string[]> =>
-  ports.write(async (tx) => {
-    const blocked = parseBlockList((await tx.record(blockListKey(ports.self).text))?.value)
+  ports.write((tx) => {
+    const blocked = parseBlockList(tx.record(blockListKey(ports.self).text)?.value)
     const notifications = to.map((one) => addressed(message, body, one, blocked.includes(one), ports))
     for (const notification of notifications.filter((one) => isLive(one, ports))) {
       let waiting: Waiting | undefined
-      if (notification.to === ports.self) await tx.putNotification(notification)
-      else waiting = await tx.enqueue(notification)
+      if (notification.to === ports.self) tx.putNotification(notification)
+      else waiting = tx.enqueue(notification)
       tx.onCommit(() => announce(ports, notification, waiting))
     }
     return notifications.map(({ id }) => id)

@@ -71,7 +71,7 @@ export interface Outgoing {
   /** Notifications are waiting for this recipient: the one that has just been committed, where it is told. */
   wake(recipient: AtSign, committed?: Waiting): void
   /** Queues the notice of a shared record's change within the change itself, where configuration asks for it. */
-  autoNotify(tx: Transaction, key: AtKey, notice: AutoNotice): Promise<void>
+  autoNotify(tx: Transaction, key: AtKey, notice: AutoNotice): void
 }
 
 /** Notifications that no store ever sees (`eph`): gone when they expire or this server stops. */
@@ -128,7 +128,10 @@ export interface Ports {
   readonly notifications: Notifications
   readonly enrollments: Enrollments
   /** @throws AtError AT0002 when the store could not take the change; nothing of it is then stored */
-  write<T>(change: (tx: Transaction) => Promise<T>, options?: Pick<WriteOptions, 'durability' | 'inMemory'>): Promise<T>
+  write<T>(
+    change: (tx: Transaction) => T | Promise<T>,
+    options?: Pick<WriteOptions, 'durability' | 'inMemory'>,
+  ): Promise<T>
   /** Reads a server-internal secret. */
   secret(name: string): Promise<string | undefined>
   readonly remote: Remote

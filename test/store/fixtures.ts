@@ -43,7 +43,7 @@ export async function bare(directory: string): Promise<Database> {
 export const logged: Change = { operation: '*', opTime: start, commit: true }
 
 /** Stages a value under a key given as text. */
-export const put = (
+export const put = async (
   tx: Transaction,
   key: string,
   value: string | null,
@@ -52,7 +52,7 @@ export const put = (
 ): Promise<number> => tx.putRecord(parseAtKey(key), { value, metadata }, { ...logged, ...change })
 
 /** Stages a removal of a key given as text. */
-export const remove = (tx: Transaction, key: string, change: Partial<Change> = {}): Promise<number> =>
+export const remove = async (tx: Transaction, key: string, change: Partial<Change> = {}): Promise<number> =>
   tx.removeRecord(parseAtKey(key), { ...logged, operation: '-', ...change })
 
 /** A notification from @alice to @bob. */

@@ -1,9 +1,11 @@
 import { readdir, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { parseAtKey } from '../../src/core/at-key.ts'
+import type { Transaction } from '../../src/core/storage.ts'
 import type { StoreSeams } from '../../src/store/store.ts'
 import { manualClock } from '../support/clock.ts'
-import { all, bare, notification, opened, put, remove, start, temporary } from './fixtures.ts'
+import { all, bare, logged, notification, opened, put, remove, start, temporary } from './fixtures.ts'
 
 type Around = NonNullable<StoreSeams['aroundBatch']>
 
@@ -47,6 +49,47 @@ test('everything that is staged while one batch is in flight shares the next one
   held.next()
   expect(await Promise.all(rest)).toEqual(Array.from({ length: 500 }, (_, n) => n + 1))
   expect(held.batches.map(({ sync }) => sync)).toEqual([true, true])
+})
+
+test('changes keep their order, whether they wait for something or not', async () => {
+  const store = await opened(await temporary())
+  const seen: string[] = []
+  const read = (tx: Transaction) => seen.push(tx.record('k@alice')?.value ?? 'nothing')
+  const slow = store.write(async (tx) => {
+    await new Promise(setImmediate)
+    read(tx)
+    await put(tx, 'k@alice', 'slow')
+  })
+  const quick = store.write((tx) => {
+    read(tx)
+    void tx.putRecord(parseAtKey('k@alice'), { value: 'quick', metadata: {} }, logged)
+  })
+  const refused = store.write(() => {
+    throw new Error('refused')
+  })
+  const last = store.write(read)
+  expect(await settled([slow, quick, refused, last])).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
+  expect(seen).toEqual(['nothing', 'slow', 'quick'])
+})
+
+test('a change that another one makes comes behind it', async () => {
+  const store = await opened(await temporary())
+  const seen: string[] = []
+  let inner: Promise<void> | undefined
+  await store.write((tx) => {
+    inner = store.write(() => void seen.push('inner'))
+    seen.push(tx.record('k@alice')?.value ?? 'outer')
+  })
+  await inner
+  expect(seen).toEqual(['outer', 'inner'])
+})
+
+test('a change is over when it has returned', async () => {
+  const store = await opened(await temporary())
+  const kept: Transaction[] = []
+  await store.write((tx) => void kept.push(tx))
+  await store.write(async (tx) => void kept.push(tx))
+  for (const tx of kept) expect(() => tx.putNotification(notification('late'))).toThrow('the change has ended')
 })
 
 test('a key that changes many times in one group is written once', async () => {

@@ -1,0 +1,87 @@
+import { AtError } from '../core/errors.ts'
+import type { Cell, Committed } from './committed.ts'
+import type { Table } from './layout.ts'
+
+/** One change while it is being made. */
+export interface Draft {
+  /** Sees everything staged before. @throws AtError AT0002 when the row is damaged */
+  get<Row>(table: Table<Row>, key: string): Row | undefined
+  /** The same, with damage (reported) counted as absence: the row is about to be replaced. */
+  tryGet<Row>(table: Table<Row>, key: string): Row | undefined
+  /** Whether a change of the row was staged before that is not on flash yet. */
+  isStaged(table: Table<unknown>, key: string): boolean
+  put<Row>(table: Table<Row>, key: string, row: Row): void
+  remove(table: Table<unknown>, key: string): void
+  /** The change must be on flash before anybody hears of it, whatever its options say. */
+  mustSync(): void
+  /** Whether the change may be acknowledged an interval before it is on flash. */
+  readonly relaxed: boolean
+  onCommit(task: () => void): void
+}
+
+/** What a change has staged, by full key. */
+export type Cells = ReadonlyMap<string, Cell>
+
+/** A draft, and what becomes of it. */
+export interface Drafted {
+  readonly draft: Draft
+  readonly cells: Cells
+  /** Empty is undefined. */
+  tasks(): readonly (() => void)[] | undefined
+  mustSync(): boolean
+  /** From here on nothing can be added. */
+  end(): void
+}
+
+/** @param staged rows of changes that were staged before and are not on flash yet, by full key */
+export function createDraft(
+  committed: Committed,
+  staged: (full: string) => Cell | undefined,
+  relaxed: boolean,
+): Drafted {
+  const cells = new Map<string, Cell>()
+  let tasks: (() => void)[] | undefined
+  let mustSync = false
+  let ended = false
+
+  function set(table: Table<unknown>, key: string, row: unknown): void {
+    if (ended) throw new AtError('AT0010', 'the change has ended')
+    cells.set(table.prefix + key, { table, key, row })
+  }
+
+  function find(table: Table<unknown>, key: string): Cell | undefined {
+    const full = table.prefix + key
+    return cells.get(full) ?? staged(full)
+  }
+
+  const draft: Draft = {
+    get<Row>(table: Table<Row>, key: string) {
+      const cell = find(table, key)
+      return cell === undefined ? committed.get(table, key) : (cell.row as Row | undefined)
+    },
+    tryGet<Row>(table: Table<Row>, key: string) {
+      const cell = find(table, key)
+      return cell === undefined ? committed.tryGet(table, key) : (cell.row as Row | undefined)
+    },
+    isStaged: (table, key) => find(table, key) !== undefined,
+    put: set,
+    remove: (table, key) => set(table, key, undefined),
+    mustSync() {
+      mustSync = true
+    },
+    relaxed,
+    onCommit(task) {
+      if (tasks === undefined) tasks = [task]
+      else tasks.push(task)
+    },
+  }
+  return {
+    draft,
+    cells,
+    tasks: () => tasks,
+    mustSync: () => mustSync,
+    end() {
+      ended = true
+    },
+  }
+}
