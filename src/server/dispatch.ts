@@ -9,6 +9,7 @@ import type { Nested, Ports } from '../verbs/verb.ts'
 import type { Frame } from '../wire/framing.ts'
 import { redact } from '../wire/redact.ts'
 import { errorLine, type Reply, type Subscription } from '../wire/reply.ts'
+import { createDeadlines, type Deadlines } from './deadlines.ts'
 import { isKept, judge, keepAnswer, type Parsed, type RememberedLines, readLine, rememberLines } from './read-line.ts'
 
 /** What became of one line. */
@@ -26,7 +27,7 @@ export interface Answer {
 export interface Later {
   /** Never rejects. */
   readonly later: Promise<Answer>
-  /** Resolves when the change of this line has its place in the order of changes; undefined for a line that overlaps with none. */
+  /** Resolves when the change of this line has its place in the order of changes; undefined when the next one waits for the answer. */
   readonly staged: Promise<void> | undefined
 }
 
@@ -59,16 +60,6 @@ const tooLong = (): AtError =>
 /** Not AT0005: whoever hears that gives the notification up, and this one may be sent again. */
 const noRoom = (): AtError => new AtError('AT0028', 'too many long lines at one time; send it again later')
 const notUtf8 = (): AtError => invalidSyntax('the line is not valid UTF-8')
-/** Lets a command go when it takes longer than any peer may; the connection lives on. */
-function withDeadline(work: Promise<Reply>, ports: Ports, verb: AnyVerb): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const cancel = ports.clock.after(limits.commandMs, () =>
-      reject(new AtError('AT0023', `${verb.name} took longer than ${limits.commandMs} ms`)),
-    )
-    work.then(resolve, reject).finally(cancel)
-  })
-}
-
 /** Faults that no catalogue entry stands for are logged whole and told as AT0011 without details. */
 function asAtError(error: unknown, log: Log): AtError {
   if (error instanceof AtError) return error
@@ -80,14 +71,28 @@ function asAtError(error: unknown, log: Log): AtError {
 interface Gatekeeping {
   readonly remembered: RememberedLines
   readonly ports: Ports
+  readonly deadlines: Deadlines
   readonly log: Log
   readonly session: Session
   readonly signal: AbortSignal
   readonly nested: () => Nested
   /** Set when the line was parsed. */
   parsed?: Parsed | undefined
-  /** Set for a verb that overlaps: resolves as soon as its change has its place in the order of changes. */
-  staged?: Promise<void> | undefined
+}
+
+/** Lets a command go when it takes longer than any peer may; the connection lives on. Never rejects. */
+function inTime<T>(work: Promise<Reply>, gate: Gatekeeping, conclude: (reply: Reply) => T): Promise<T> {
+  return new Promise((resolve) => {
+    const takeBack = gate.deadlines.add(() => {
+      const name = gate.parsed?.verb.name ?? 'the command'
+      resolve(conclude(refused(new AtError('AT0023', `${name} took longer than ${limits.commandMs} ms`), gate.log)))
+    })
+    // What comes too late is nothing any more.
+    const end = (reply: Reply): void => {
+      if (takeBack()) resolve(conclude(reply))
+    }
+    work.then(end, (error: unknown) => end(refused(error, gate.log)))
+  })
 }
 
 /** The same ports, whose changes are acknowledged as the session may ask for. */
@@ -96,31 +101,26 @@ const durable = (ports: Ports, durability: Durability): Ports => ({
   write: (change, how) => ports.write(change, { ...how, durability }),
 })
 
-/** The same ports, with word of when a change was staged. */
-function announcing(ports: Ports, gate: Gatekeeping): Ports {
-  let announce = (): void => {}
-  gate.staged = new Promise((resolve) => {
-    announce = resolve
-  })
-  return {
-    ...ports,
-    write(change, options) {
-      const written = ports.write(change, options)
-      announce()
-      return written
-    },
-  }
+/** Tells whether a change was made while something ran: it has its place in the order of changes then. */
+interface ChangeCount {
+  changes: number
 }
+
+/** The same ports, whose changes are counted. */
+const counting = (ports: Ports, count: ChangeCount): Ports => ({
+  ...ports,
+  write(change, options) {
+    count.changes += 1
+    return ports.write(change, options)
+  },
+})
 
 function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   const { ports } = gate
   const parsed = readLine(text, gate.session, gate.remembered)
   gate.parsed = parsed
   judge(parsed, gate.session, ports.self)
-  const { verb, params, rest } = parsed
-  const own = mayOverlap(verb, rest) ? announcing(ports, gate) : ports
-  const outcome = verb.run(params, own, gate)
-  return outcome instanceof Promise ? withDeadline(outcome, ports, verb) : outcome
+  return parsed.verb.run(parsed.params, ports, gate)
 }
 
 /** The block list, and documents, in which any key may be spelled with escapes. */
@@ -135,14 +135,12 @@ const refused = (error: unknown, log: Log): Reply => ({
   error: asAtError(error, log),
 })
 
-/** What a line comes to, errors included. */
+/** What a line comes to, errors that are known at once included. */
 function settled<T>(answer: (of: T, gate: Gatekeeping) => Reply | Promise<Reply>, of: T, gate: Gatekeeping) {
-  const { log } = gate
   try {
-    const outcome = answer(of, gate)
-    return outcome instanceof Promise ? outcome.catch((error: unknown) => refused(error, log)) : outcome
+    return answer(of, gate)
   } catch (error) {
-    return refused(error, log)
+    return refused(error, gate.log)
   }
 }
 
@@ -150,8 +148,9 @@ function settled<T>(answer: (of: T, gate: Gatekeeping) => Reply | Promise<Reply>
 const nestedIn = (gate: Gatekeeping): Nested => ({
   verbOf: (line) => findVerb(line)?.verb.name,
   run: async (line) => {
-    const inner: Gatekeeping = { ...gate, parsed: undefined, staged: undefined, nested: () => nestedIn(inner) }
-    return settled(answerText, line, inner)
+    const inner: Gatekeeping = { ...gate, parsed: undefined, nested: () => nestedIn(inner) }
+    const outcome = settled(answerText, line, inner)
+    return outcome instanceof Promise ? inTime(outcome, inner, (reply) => reply) : outcome
   },
 })
 
@@ -179,6 +178,8 @@ function encode(reply: Reply, session: Session, self: AtSign, monitoring: boolea
   }
 }
 
+const alreadyStaged = Promise.resolve()
+
 /** What no released server is answered: lines beyond every limit, and what is for or of somebody else. */
 const foul: ReadonlySet<string> = new Set(['AT0005', 'AT0009'])
 
@@ -189,7 +190,19 @@ const foul: ReadonlySet<string> = new Set(['AT0005', 'AT0009'])
 export function createGate(ports: Ports, log: Log): Gate {
   const remembered = rememberLines()
   const tells = log.enabled?.('debug') !== false
-  const byDurability = { group: durable(ports, 'group'), interval: durable(ports, 'interval') }
+  const deadlines = createDeadlines(ports.clock, limits.commandMs)
+  const count: ChangeCount = { changes: 0 }
+  const usual = counting(ports, count)
+  const byDurability = { group: durable(usual, 'group'), interval: durable(usual, 'interval') }
+  let looked: { readonly frame: Frame; readonly overlaps: boolean } | undefined
+  /** A connection asks before it has a line answered. */
+  const overlaps = (frame: Frame): boolean => {
+    if (looked?.frame !== frame) {
+      const found = frame.kind === 'line' ? findVerb(frame.text) : undefined
+      looked = { frame, overlaps: found !== undefined && mayOverlap(found.verb, found.rest) }
+    }
+    return looked.overlaps
+  }
   const warn = oncePerMinute(log, ports.clock)
   const note = (session: Session, frame: Frame, { error }: Reply): void => {
     if (!tells) return
@@ -214,22 +227,20 @@ export function createGate(ports: Ports, log: Log): Gate {
       const parsed = remembered.get(text)
       return parsed !== undefined && isKept(parsed, session, ports) ? parsed : undefined
     },
-    overlaps(frame) {
-      const found = frame.kind === 'line' ? findVerb(frame.text) : undefined
-      return found !== undefined && mayOverlap(found.verb, found.rest)
-    },
+    overlaps,
     answer(session, frame, { signal, monitoring }) {
-      const own = session.durability === undefined ? ports : byDurability[session.durability]
+      const own = session.durability === undefined ? usual : byDurability[session.durability]
       const gate: Gatekeeping = {
         remembered,
         ports: own,
+        deadlines,
         log,
         session,
         signal,
         nested: () => nestedIn(gate),
         parsed: undefined,
-        staged: undefined,
       }
+      const before = count.changes
       const outcome = settled(answerFrame, frame, gate)
       if (!(outcome instanceof Promise)) {
         const answer = conclude(session, frame, outcome, monitoring)
@@ -237,10 +248,8 @@ export function createGate(ports: Ports, log: Log): Gate {
           keepAnswer(gate.parsed, answer.text, session, own)
         return answer
       }
-      const later = outcome.then((reply) => conclude(session, frame, reply, monitoring))
-      const { staged } = gate
-      // A refusal before the change is staged ends the wait as well.
-      return { later, staged: staged && Promise.race([staged, later.then(() => {})]) }
+      const later = inTime(outcome, gate, (reply) => conclude(session, frame, reply, monitoring))
+      return { later, staged: count.changes > before && overlaps(frame) ? alreadyStaged : undefined }
     },
   }
 }
