@@ -2,9 +2,14 @@
 export const lineBreak = /[\0\r\n\u0085\u2028\u2029]/
 
 /** Those among them that JSON leaves as they are. */
-const unescaped = /[\u0085\u2028\u2029]/g
+const unescaped = /[\u0085\u2028\u2029]/
+const allUnescaped = new RegExp(unescaped, 'g')
 
 const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 /** A value as JSON that no released client can take for several lines. */
-export const jsonLine = (value: unknown): string => JSON.stringify(value).replace(unescaped, escaped)
+export function jsonLine(value: unknown): string {
+  const text = JSON.stringify(value)
+  // To replace nothing copies the text.
+  return unescaped.test(text) ? text.replace(allUnescaped, escaped) : text
+}

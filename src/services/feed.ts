@@ -80,8 +80,11 @@ export function createFeed(options: {
   let announcedUntil = clock.now() - 1
   let pendingStats: { commitId: number; operation: 'update' | 'delete' } | undefined
 
-  const deliver = (monitor: Monitor, notification: Notification): Promise<void> | undefined =>
-    wanted(monitor, notification, clock.now()) ? monitor.write(lineOf(notificationView(notification))) : undefined
+  const deliver = (
+    monitor: Monitor,
+    notification: Notification,
+    line = () => lineOf(notificationView(notification)),
+  ): Promise<void> | undefined => (wanted(monitor, notification, clock.now()) ? monitor.write(line()) : undefined)
 
   /** Writes what is stored, as fast as the client reads. @returns the time of the latest */
   const writeHistory = async (monitor: Monitor, since: number, written: Set<string>): Promise<number> => {
@@ -160,8 +163,13 @@ export function createFeed(options: {
   return {
     received(notification) {
       announcedUntil = Math.max(announcedUntil, notification.at)
+      let line: string | undefined
+      const once = (): string => {
+        line ??= lineOf(notificationView(notification))
+        return line
+      }
       for (const monitor of monitors) {
-        if (monitor.held === undefined) void deliver(monitor, notification)
+        if (monitor.held === undefined) void deliver(monitor, notification, once)
         else hold(monitor, monitor.held, notification)
       }
     },

@@ -11,8 +11,23 @@ const nothing: Holding = { count: 0, bytes: 0 }
 /** What a row costs besides its texts. */
 const overhead = 200
 
+/** What JSON does not leave as it is. */
+const escaped = /["\\\p{Cc}\p{Cs}]/u
+
+/** Characters of metadata as JSON, which is not made for the sake of its length. */
+function jsonChars(metadata: Metadata): number {
+  let chars = 1
+  for (const [name, member] of Object.entries(metadata)) {
+    if (member === undefined) continue
+    const isPlain = typeof member !== 'string' || !escaped.test(member)
+    const quotes = typeof member === 'string' ? 2 : 0
+    chars += name.length + '"":,'.length + (isPlain ? String(member).length + quotes : JSON.stringify(member).length)
+  }
+  return Math.max(chars, 2)
+}
+
 const sizeOf = (key: string, value: string | null, metadata: Metadata): number =>
-  overhead + key.length + (value?.length ?? 0) + JSON.stringify(metadata).length
+  overhead + key.length + (value?.length ?? 0) + jsonChars(metadata)
 
 /** Room that a notification takes. */
 export const bytesOfNotification = ({ key, value, metadata }: Notification): number => sizeOf(key, value, metadata)

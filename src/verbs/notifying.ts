@@ -129,20 +129,26 @@ function fullKey({ name, owner }: Body, messageType: Message['messageType'], to:
 /** Never delivered by plain `notify` (page 07, section 15). */
 export const undelivered = ['isBinary', 'encoding', 'sharedKeyStatus', 'dataSignature'] as const
 
+/** How asserted times are called once they are facts. */
+const times = new Map([
+  ['cAt', 'createdAt'],
+  ['uAt', 'updatedAt'],
+  ['eAt', 'expiresAt'],
+  ['aAt', 'availableAt'],
+])
+
+const leftOut: ReadonlySet<string> = new Set(undelivered)
+
 /** The metadata a notification carries: absolute times for asserted ones, never what `notify` does not deliver. */
 function carried(change: MetadataChange): Metadata {
-  const { cAt, uAt, eAt, aAt, ...rest } = change
-  for (const name of undelivered) delete rest[name]
-  if (rest.ttr === 0) delete rest.ttr
-  if (rest.ttr === undefined) delete rest.ccd
-  else rest.ccd ??= false
-  return {
-    ...(cAt === undefined ? {} : { createdAt: cAt }),
-    ...(uAt === undefined ? {} : { updatedAt: uAt }),
-    ...(eAt === undefined ? {} : { expiresAt: eAt }),
-    ...(aAt === undefined ? {} : { availableAt: aAt }),
-    ...rest,
+  const mayBeKept = change.ttr !== undefined && change.ttr !== 0
+  const metadata: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(change)) {
+    if (leftOut.has(name) || (!mayBeKept && (name === 'ttr' || name === 'ccd'))) continue
+    metadata[times.get(name) ?? name] = value
   }
+  if (mayBeKept) metadata['ccd'] ??= false
+  return metadata
 }
 
 /** Keys count as encrypted unless the line says otherwise, texts only when it says so (page 04, section 4). */

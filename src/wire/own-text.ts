@@ -1,5 +1,5 @@
 /** Characters that a kept piece of text may hold on to besides its own. */
-const sharedChars = 512
+const sharedChars = 2_048
 
 /**
  * A piece of a text for keeping. V8 lets a piece share the memory of the text it was cut from, so that thirty characters
