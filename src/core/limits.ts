@@ -178,8 +178,9 @@ export const limits = {
   /** Bytes read in one go by the check of everything stored: a few milliseconds of work. */
   scrubBytes: 65_536,
   /**
-   * Bytes of tables, the newest, that are looked through before the store opens: some 40 ms. All of them after a run that
-   * ended, perhaps, of damage, which a power cut alone does not do; the others in the background.
+   * Bytes of tables, the newest, that are looked through before the store opens: some 40 ms, or 7 when a run that was
+   * stopped has noted their sums. All of them after a run that ended, perhaps, of damage, which a power cut alone does
+   * not do; the others in the background.
    */
   verifyAtOpenBytes: 16_777_216,
   /** Bytes of it in a day: a database of 1 GB is gone through in four days. Reading does not wear flash. */

@@ -12,6 +12,7 @@ import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
 import { holdsRecords, mendTables, repair, replay } from './repair.ts'
 import { inspectLogs, type Salvage } from './salvage.ts'
 import { restoreNewest } from './snapshot-files.ts'
+import type { TableSums } from './tables.ts'
 
 /** Name of the folder of LevelDB inside the folder of a store. */
 export const databaseName = 'level'
@@ -31,6 +32,8 @@ export interface Ladder {
   readonly afterCut: boolean
   /** LevelDB itself has said that the files are damaged. */
   readonly corrupt: boolean
+  /** Of tables that earlier starts have found sound; this one adds to them. */
+  readonly sums: TableSums
   /** Format that this program reads. */
   readonly format: number
   /** Folder of the snapshots, should there be one. */

@@ -14,6 +14,7 @@ import { type Migration, migrate } from './migrations.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
 import { seal, unseal } from './seal.ts'
 import { beginStart, type Starts } from './starts.ts'
+import type { TableSums } from './tables.ts'
 
 // A data directory holds the database and, beside it, a marker with its identity. Once the marker is there nothing is
 // made anew by accident: with a lost CURRENT file LevelDB would take the directory for empty and delete every table.
@@ -136,7 +137,11 @@ async function bringUp(database: Database, options: OpenOptions, marker: Marker 
   if (marker?.identity?.format !== format) await writeDurably(join(directory, markerName), { format, atSign })
 }
 
-async function climbAndBringUp(options: OpenOptions, marker: Marker | undefined, how: Again): Promise<Climbed> {
+async function climbAndBringUp(
+  options: OpenOptions,
+  marker: Marker | undefined,
+  how: Again & { readonly sums: TableSums },
+): Promise<Climbed> {
   const climbed = await climb({ ...options, ...how, provisioned: marker !== undefined })
   try {
     await bringUp(climbed.database, options, marker)
@@ -160,12 +165,14 @@ export async function openOwn(options: OpenOptions): Promise<Opened> {
   const starts = await beginStart(options, marker !== undefined && !(await isTaken(path)))
   if (starts.isLogShort) losses.step('its log is shorter than it was when it was closed: its latest changes are lost')
   const climbed = await climbAndBringUp(options, marker, {
-    ...{ thorough: starts.suspect, afterCut: starts.early, corrupt: false },
+    ...{ thorough: starts.suspect, afterCut: starts.early, corrupt: false, sums: starts.sums },
   })
   if (climbed.database.readOnly() === undefined) await starts.opened()
   const known: Marker = { identity: marker?.identity ?? { format, atSign } }
   return {
-    database: createHandle(climbed.database, path, (how) => climbAndBringUp(options, known, how)),
+    database: createHandle(climbed.database, path, (how) =>
+      climbAndBringUp(options, known, { ...how, sums: starts.sums }),
+    ),
     forgetful: climbed.forgetful || starts.isLogShort,
     async settle() {
       await climbed.settle()

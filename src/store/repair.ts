@@ -7,7 +7,7 @@ import { isOwnersRecord, tables } from './layout.ts'
 import type { Soundness } from './mend.ts'
 import type { Mending } from './mending.ts'
 import type { Salvage } from './salvage.ts'
-import { harmedTables, removeStrays, replaceTable } from './tables.ts'
+import { harmedTables, removeStrays, replaceTable, type TableSums } from './tables.ts'
 
 /** A database that is not open and has to be put right. */
 export interface Patient {
@@ -15,6 +15,8 @@ export interface Patient {
   readonly path: string
   readonly losses: Losses
   readonly mending: Mending
+  /** Of tables that were found sound before; what is found sound now is added. */
+  readonly sums: TableSums
   /** Told after every step that changes files. */
   readonly changed: (what: string) => Promise<void>
 }
@@ -41,11 +43,12 @@ export async function replay({ losses, changed }: Patient, database: Database, s
  * @returns what cannot be put right without a repair
  */
 export async function mendTables(
-  { path, losses, mending, changed }: Patient,
+  { path, losses, mending, sums, changed }: Patient,
   thorough: boolean,
 ): Promise<string | undefined> {
   const names: Record<Soundness, string[]> = { sound: [], mended: [], damaged: [] }
-  for await (const table of harmedTables(path, thorough ? Number.POSITIVE_INFINITY : limits.verifyAtOpenBytes)) {
+  const budget = thorough ? Number.POSITIVE_INFINITY : limits.verifyAtOpenBytes
+  for await (const table of harmedTables(path, budget, sums)) {
     await mending.begin()
     await replaceTable(path, table)
     await changed(`the table ${table.name} was put right`)

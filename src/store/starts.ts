@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
+import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { readDurable, writeDurably } from './durable-file.ts'
 import { reasonOf } from './refusal.ts'
+import { isTableName, learnTables, type TableSums } from './tables.ts'
 
 // A file beside the database says how many starts in a row ended early. No time of day stands in it: the clock of a board
 // without battery says nothing.
@@ -30,6 +32,8 @@ export interface Starts {
   readonly suspect: boolean
   /** Whether the log of the database is shorter than when the run before this one ended as it should. */
   readonly isLogShort: boolean
+  /** Of tables that were found sound; they are kept from run to run. */
+  readonly sums: TableSums
   /** Damage was met that only a start can put right: the next one looks through everything. */
   distrust(): void
   /** The store is open, and this process holds its lock. */
@@ -51,6 +55,19 @@ function bootId(): string | undefined {
 
 const count = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+
+/** Tables whose sums are kept, the newest: with all of them the file stays below 16 KiB. */
+const mostSums = 512
+
+function sumsIn(value: unknown): TableSums {
+  const entries = typeof value === 'object' && value !== null ? Object.entries(value) : []
+  return new Map(entries.filter(([name, sum]) => isTableName(name) && count(sum) !== undefined))
+}
+
+const sumsOut = (sums: TableSums): Record<string, number> =>
+  Object.fromEntries(
+    [...sums].sort(([one], [other]) => Number.parseInt(other, 10) - Number.parseInt(one, 10)).slice(0, mostSums),
+  )
 
 /** Waits; unlike a timer of the clock this keeps the process alive. */
 async function pause(clock: Clock, ms: number): Promise<void> {
@@ -97,13 +114,15 @@ export async function beginStart(
   let noted = early + 1
   let pid: number | undefined = process.pid
   let mark: LogMark | undefined
+  const sums = sumsIn(known?.['tables'])
   let distrusted = false
   let writing = Promise.resolve()
   const note = (): Promise<void> => {
     writing = writing
       .then(() => {
         const flags = { ...(distrusted && { distrusted }), ...(short && { short }) }
-        return writeDurably(path, { early: noted, ...(pid && { pid, boot }), ...flags, ...mark })
+        const tables = sums.size > 0 && { tables: sumsOut(sums) }
+        return writeDurably(path, { early: noted, ...(pid && { pid, boot }), ...flags, ...mark, ...tables })
       })
       .catch((cause: unknown) => log('warn', 'the start cannot be noted', { file: path, cause: reasonOf(cause) }))
     return writing
@@ -128,6 +147,7 @@ export async function beginStart(
     early: isCut || isDistrusted,
     suspect: isDistrusted || (isCut && (isSameBoot || early > 1)),
     isLogShort,
+    sums,
     distrust() {
       if (distrusted) return
       distrusted = true
@@ -150,6 +170,8 @@ export async function beginStart(
       noted = 0
       pid = undefined
       mark = await logMark(directory)
+      // What cannot be read now is looked at when the store opens.
+      await learnTables(join(directory, 'level'), limits.verifyAtOpenBytes, sums).catch(() => undefined)
       await note()
     },
   }

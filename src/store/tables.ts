@@ -1,5 +1,6 @@
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { namedTables } from './manifest.ts'
 import { syncFolder } from './snapshot.ts'
 import { checkTable, type TableCheck } from './table-file.ts'
@@ -8,6 +9,12 @@ import { checkTable, type TableCheck } from './table-file.ts'
 export interface HarmedTable extends TableCheck {
   readonly name: string
 }
+
+/**
+ * CRC-32 of whole tables that were looked through and found sound, by name. LevelDB never changes a table, so one that still
+ * has its sum is sound: a look at 16 MiB takes 7 ms then, where the sums of all blocks take 30 to 100.
+ */
+export type TableSums = Map<string, number>
 
 export const isTableName = (name: string): boolean => /^\d+\.(?:ldb|sst)$/.test(name)
 
@@ -44,9 +51,14 @@ function createReader(): (path: string) => Promise<Buffer> {
 /**
  * Looks through the tables of a database that is not open, the newest first: those are about to be read and merged.
  * @param budget bytes after which it stops
+ * @param sums of tables that are known; those that are found sound are added
  * @returns tables whose bytes are good until the next one is asked for
  */
-export async function* harmedTables(path: string, budget: number): AsyncGenerator<HarmedTable> {
+export async function* harmedTables(
+  path: string,
+  budget: number,
+  sums: TableSums = new Map(),
+): AsyncGenerator<HarmedTable> {
   const { own } = await tableNames(path)
   own.sort((a, b) => numberOf(b) - numberOf(a))
   // A buffer for each would stay in the memory of the process for as long as it runs.
@@ -56,8 +68,20 @@ export async function* harmedTables(path: string, budget: number): AsyncGenerato
     if (read >= budget) break
     const bytes = await readTable(join(path, name))
     read += bytes.length
+    if (sums.has(name) && sums.get(name) === crc32(bytes)) continue
+    sums.delete(name)
     const check = checkTable(bytes)
-    if (check.soundness !== 'sound') yield { name, ...check }
+    if (check.soundness === 'sound') sums.set(name, crc32(bytes))
+    else yield { name, ...check }
+  }
+}
+
+/** Learns the sums of the newest tables of a database that was closed, and forgets those of tables that are gone. */
+export async function learnTables(path: string, budget: number, sums: TableSums): Promise<void> {
+  const names = new Set(await readdir(path))
+  for (const name of sums.keys()) if (!names.has(name)) sums.delete(name)
+  for await (const _ of harmedTables(path, budget, sums)) {
+    // The next start finds it again, and puts it right.
   }
 }
 
