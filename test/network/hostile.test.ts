@@ -3,7 +3,8 @@ import { connect, type Socket } from 'node:net'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { AtSign } from '../../src/core/at-sign.ts'
 import { limits } from '../../src/core/limits.ts'
-import { type Answer, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { startAlice } from '../support/alice.ts'
+import { type Answer, type Member, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 const mega = 1_000_000
@@ -14,9 +15,7 @@ let alice: Member
 let owner: Client
 
 beforeEach(async () => {
-  network = await startTestNetwork(['@alice'])
-  alice = network.member('@alice')
-  owner = await alice.owner()
+  ;({ network, alice, owner } = await startAlice())
 })
 
 const sessionOf = async (atSign: AtSign): Promise<Client> => (await network.script(atSign)).session('@alice')

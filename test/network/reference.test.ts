@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { verifyRsa } from '../../src/crypto/signing.ts'
 import { listenTls } from '../../src/net/listen.ts'
-import { closeLater, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { startAlice } from '../support/alice.ts'
+import { closeLater, type Member, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 // Conversations with a released reference server, byte for byte (pages 01, 02 and 04): what it says stands here as it
@@ -35,9 +36,7 @@ let alice: Member
 let owner: Client
 
 async function start(autoNotify: boolean): Promise<void> {
-  network = await startTestNetwork(['@alice'], { autoNotify })
-  alice = network.member('@alice')
-  owner = await alice.owner()
+  ;({ network, alice, owner } = await startAlice({ autoNotify }))
 }
 
 /** @bob's server: reads as the reference does, which takes what has arrived for one command once it ends with LF. */

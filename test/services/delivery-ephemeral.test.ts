@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Notification } from '../../src/core/notification.ts'
 import { deliveryLine } from '../../src/services/delivery-line.ts'
+import { startAlice } from '../support/alice.ts'
 import { type Answer, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
@@ -38,9 +39,7 @@ describe('delivery of ephemeral notifications', () => {
   let alice: Member
   let owner: Client
   beforeEach(async () => {
-    network = await startTestNetwork(['@alice'])
-    alice = network.member('@alice')
-    owner = await alice.owner()
+    ;({ network, alice, owner } = await startAlice())
   })
   const send = async (options: string, value = 'v'): Promise<string> =>
     /^data:([^\n]+)\n/.exec(await owner.ask(`notify:${options}@bob:reading.wavi@alice:${value}`))?.[1] ?? ''

@@ -1,6 +1,7 @@
 import { beforeEach, expect, it } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
-import { type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { startAlice } from '../support/alice.ts'
+import { type Member, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 let network: TestNetwork
@@ -8,9 +9,7 @@ let alice: Member
 let owner: Client
 
 beforeEach(async () => {
-  network = await startTestNetwork(['@alice'])
-  alice = network.member('@alice')
-  owner = await alice.owner()
+  ;({ network, alice, owner } = await startAlice())
 })
 
 /** Notifies @bob of so many characters. @returns the id */

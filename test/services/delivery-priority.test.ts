@@ -6,8 +6,9 @@ import { createDelivery } from '../../src/services/delivery.ts'
 import { createEphemeral } from '../../src/services/ephemeral.ts'
 import { createTextFilter } from '../../src/services/text-filter.ts'
 import { notification, opened, start, temporary } from '../store/fixtures.ts'
+import { startAlice } from '../support/alice.ts'
 import { manualClock } from '../support/clock.ts'
-import { closeLater, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { closeLater, type Member, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 let network: TestNetwork
@@ -15,9 +16,7 @@ let alice: Member
 let owner: Client
 
 beforeEach(async () => {
-  network = await startTestNetwork(['@alice'])
-  alice = network.member('@alice')
-  owner = await alice.owner()
+  ;({ network, alice, owner } = await startAlice())
   const bob = await network.script('@bob')
   await bob.close()
 })

@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
 import type { Notification } from '../../src/core/notification.ts'
 import { deliveryLine } from '../../src/services/delivery-line.ts'
-import { type Answer, type Member, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { startAlice } from '../support/alice.ts'
+import { type Answer, type Member, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 const recent = 'data:{"version":"3.17.0","features":[{"name":"notify.eAtn","status":"GA","description":""}]}\n@alice@'
@@ -74,9 +75,7 @@ describe('delivery', () => {
 
   beforeEach(async () => {
     rested = 0
-    network = await startTestNetwork(['@alice'])
-    alice = network.member('@alice')
-    owner = await alice.owner()
+    ;({ network, alice, owner } = await startAlice())
   })
 
   /** Each value is about a key of its own, unless the key is told. */

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type Answer, type ScriptedPeer, startTestNetwork, type TestNetwork, until } from '../support/network.ts'
+import { startAlice } from '../support/alice.ts'
+import { type Answer, type ScriptedPeer, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 const minute = 60_000
@@ -22,8 +23,7 @@ const answer: Answer = (line, { usual }) => {
 }
 
 beforeEach(async () => {
-  network = await startTestNetwork(['@alice'], { refreshTimes, random: () => 0 })
-  owner = await network.member('@alice').owner()
+  ;({ network, owner } = await startAlice({ refreshTimes, random: () => 0 }))
   bob = await network.script('@bob', answer)
   menu = record('menu', 'soup')
   for (const entity of ['menu', 'tail']) await owner.ask(`lookup:${entity}.wavi@bob`)

@@ -1,20 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import {
-  type Answer,
-  newCertificate,
-  type ScriptedPeer,
-  startTestNetwork,
-  type TestNetwork,
-  until,
-} from '../support/network.ts'
+import { startAlice } from '../support/alice.ts'
+import { type Answer, newCertificate, type ScriptedPeer, type TestNetwork, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 let network: TestNetwork
 let owner: Client
 
 beforeEach(async () => {
-  network = await startTestNetwork(['@alice'])
-  owner = await network.member('@alice').owner()
+  ;({ network, owner } = await startAlice())
 })
 
 /** A peer whose answers to `lookup:all:` are these bytes behind `data:`, prompt added. */
@@ -241,8 +234,7 @@ describe('a copy of another atSign’s record', () => {
 describe('copies of one atSign that become too many', () => {
   it('are not kept, and answer all the same', async () => {
     const peerQuota = { notifications: { count: 9, bytes: 9_000 }, copies: { count: 2, bytes: 9_000_000 } }
-    network = await startTestNetwork(['@alice'], { peerQuota })
-    owner = await network.member('@alice').owner()
+    ;({ network, owner } = await startAlice({ peerQuota }))
     const peer = (name: '@bob' | '@carol') =>
       network.script(name, (line, { usual }) => {
         const entity = /^lookup:all:([^@]+)@/.exec(line)?.[1]

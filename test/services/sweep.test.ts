@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { startSweep } from '../../src/services/sweep.ts'
 import { openStore } from '../../src/store/store.ts'
+import { startAlice } from '../support/alice.ts'
 import { manualClock } from '../support/clock.ts'
-import { type Member, startTestNetwork, type TestNetwork, temporaryDirectory, until } from '../support/network.ts'
+import { type Member, type TestNetwork, temporaryDirectory, until } from '../support/network.ts'
 import type { Client } from '../support/server.ts'
 
 describe('an expired record', () => {
@@ -10,9 +11,7 @@ describe('an expired record', () => {
   let alice: Member
   let owner: Client
   beforeEach(async () => {
-    network = await startTestNetwork(['@alice'])
-    alice = network.member('@alice')
-    owner = await alice.owner()
+    ;({ network, alice, owner } = await startAlice())
   })
 
   it('is hidden at once, and gone with a tombstone in the commit log when the sweep has come by', async () => {
