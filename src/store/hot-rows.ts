@@ -1,10 +1,11 @@
-import { type Cache, createCache } from '../core/cache.ts'
+import { createCache } from '../core/cache.ts'
+import type { Holding } from '../core/storage.ts'
 import type { Database } from './database.ts'
 import { notificationLog } from './holdings.ts'
 import { createKnownNames } from './known-names.ts'
 import { type NotificationState, type Table, tables } from './layout.ts'
 
-/** Small rows besides the records that are asked for again soon after they were written, or that are surely not there. */
+/** Rows besides the records that are asked for all the time: small ones that are there, and those that are surely not. */
 export interface HotRows {
   /** The row, from memory if possible. @param read asks the database */
   get<Row>(table: Table<Row>, key: string, read: () => Row | undefined): Row | undefined
@@ -14,50 +15,51 @@ export interface HotRows {
   clear(): void
 }
 
-/** What is under way at one time, several times over. */
-const stateBytes = 128 * 1024
 /** Of a few hundred peers. */
-const holdingBytes = 64 * 1024
+const cacheBytes = 64 * 1024
 /** Of a row besides its key. */
 const rowBytes = 250
 
-const cacheOf = (bytes: number): Cache<unknown> => createCache(bytes, (key) => rowBytes + key.length)
-
-/** Makes the hot rows of one store. */
+/** Makes the hot rows of one store: what is held of others, and whether a notification is there. */
 export function createHotRows(
   database: Pick<Database, 'keys'>,
-  holdings: Parameters<typeof notificationLog>[0],
+  reader: Parameters<typeof notificationLog>[0],
 ): HotRows {
   const { prefix } = tables.notificationStates
   const states: Table<NotificationState> = tables.notificationStates
-  const caches = new Map<Table<unknown>, Cache<unknown>>([
-    [states, cacheOf(stateBytes)],
-    [tables.holdings, cacheOf(holdingBytes)],
-  ])
+  const holdings = createCache<Holding>(cacheBytes, (key) => rowBytes + key.length)
   async function* names(): AsyncGenerator<string> {
     for await (const key of database.keys({ prefix })) yield key.slice(prefix.length)
   }
-  const known = createKnownNames({ names, count: () => notificationLog(holdings).count })
+  const known = createKnownNames({ names, count: () => notificationLog(reader).count })
+
+  function holding(key: string, read: () => Holding | undefined): Holding | undefined {
+    const hit = holdings.get(key)
+    if (hit !== undefined) return hit.value
+    const row = read()
+    if (row !== undefined) holdings.set(key, row)
+    return row
+  }
+
+  function state<Row>(key: string, read: () => Row | undefined): Row | undefined {
+    if (known.isAbsent(key)) return undefined
+    const row = read()
+    if (row === undefined) known.missed()
+    return row
+  }
 
   return {
     get<Row>(table: Table<Row>, key: string, read: () => Row | undefined) {
       const which: Table<unknown> = table
-      const cache = caches.get(which)
-      if (cache === undefined) return read()
-      const hit = cache.get(key)
-      if (hit !== undefined) return hit.value as Row | undefined
-      if (which === states && known.isAbsent(key)) return undefined
-      const row = read()
-      if (row !== undefined) cache.set(key, row)
-      else if (which === states) known.missed()
-      return row
+      if (which === tables.holdings) return holding(key, read as () => Holding | undefined) as Row | undefined
+      return which === states ? state(key, read) : read()
     },
     set(table, key, row) {
-      caches.get(table)?.set(key, row)
+      if (table === tables.holdings) holdings.set(key, row as Holding | undefined)
       if (table === states && row !== undefined) known.add(key)
     },
     clear() {
-      for (const cache of caches.values()) cache.clear()
+      holdings.clear()
       known.forget()
     },
   }
