@@ -16,7 +16,7 @@ const lookEveryMs = 2_000
 /** Share of the time between two looks up to which the process counts as idle. */
 const idleShare = 0.1
 /** Growth since the last collection that is worth another one. */
-const growth = 1.5
+const growth = 1.25
 
 /** V8 hides its collector behind a flag; the context in which it becomes visible is thrown away. */
 function collector(): () => void {
@@ -43,7 +43,7 @@ export function processSeams(): MemorySeams {
 /**
  * Gives memory back once a burst of work is over. V8 collects when it needs room, so that a device which then has little
  * to do would keep the garbage of its busiest second for days. Collecting takes some 20 ms, and happens only when the
- * heap has grown by half and nothing else is to be done; then twice, because V8 lets go of many pages only the second time.
+ * heap has grown by a quarter and nothing else is to be done; then twice, because V8 lets go of many pages only the second time.
  * @returns stops it
  */
 export function giveBackMemory(clock: Clock, log: Log, seams: MemorySeams = processSeams()): () => void {
