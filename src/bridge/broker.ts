@@ -96,6 +96,10 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
   aedes.on('unsubscribe', (topics, client) => {
     for (const topic of topics) lines.get(client.conn)?.subscriptions.delete(topic)
   })
+  forwardIfHeard(aedes, () => {
+    for (const { subscriptions } of lines.values()) if (subscriptions.size > 0) return true
+    return false
+  })
   logErrors(aedes, log)
 
   const accept = (socket: Connection): void => {
@@ -129,6 +133,23 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
       await gone
     },
   }
+}
+
+type Publish = (packet: { readonly retain: boolean }, client: unknown, done?: () => void) => void
+
+/**
+ * Spares messages of clients the way to subscribers, which is most of what aedes does for them, where nobody has subscribed
+ * to anything: most devices. Retained ones are kept all the same, and what the broker itself says goes its way.
+ */
+function forwardIfHeard(aedes: Aedes, hasSubscribers: () => boolean): void {
+  const publish: unknown = Reflect.get(aedes, 'publish')
+  if (typeof publish !== 'function') return
+  const forward: Publish = (packet, client, done) => {
+    const isOfClient = typeof client === 'object' && client !== null
+    if (isOfClient && !packet.retain && !hasSubscribers()) done?.()
+    else Reflect.apply(publish, aedes, [packet, client, done])
+  }
+  Reflect.set(aedes, 'publish', forward)
 }
 
 function openLine(socket: Connection): Line {

@@ -74,10 +74,9 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
   const store = async (reading: Reading, message: Message): Promise<keyof typeof counters> => {
     const name = `${reading.rule.index} ${reading.key}`
     if (!passes(reading.rule.rule, remembered.get(name), reading)) return 'suppressed'
-    const ends = await Promise.allSettled(
+    const failures = await failuresOf(
       reading.delivery.recipients.map((to) => deliver(client, reading, to, { autoNotify, message })),
     )
-    const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []))
     const curable = failures.find((cause) => !(cause instanceof AtError && hopeless.has(cause.code)))
     if (curable !== undefined) throw curable
     if (failures[0] instanceof Error)
@@ -109,13 +108,37 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
       counters.refused += problems.length
       for (const problem of problems) complain(problem)
       const message = unfinished.begin(topic, payload)
-      const ends = await Promise.allSettled(readings.map((reading) => settle(reading, message)))
-      const failure = ends.find((end) => end.status === 'rejected')
-      if (failure !== undefined) throw failure.reason
+      const failures = await failuresOf(readings.map((reading) => settle(reading, message)))
+      if (failures.length > 0) throw failures[0]
       message.finish()
     },
     stats: () => ({ ...counters }),
   }
+}
+
+/** Waits for all. @returns why some have failed, in their order */
+async function failuresOf(tasks: readonly Promise<unknown>[]): Promise<unknown[]> {
+  const [only] = tasks
+  if (only !== undefined && tasks.length === 1) {
+    try {
+      await only
+      return []
+    } catch (cause) {
+      return [cause]
+    }
+  }
+  const ends = tasks.map((task) =>
+    task.then(
+      () => undefined,
+      (cause: unknown) => ({ cause }),
+    ),
+  )
+  const failures: unknown[] = []
+  for (const end of ends) {
+    const failure = await end
+    if (failure !== undefined) failures.push(failure.cause)
+  }
+  return failures
 }
 
 const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

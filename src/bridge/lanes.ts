@@ -10,8 +10,8 @@ export function createLanes(): Lanes {
   const tails = new Map<string, Promise<unknown>>()
   return {
     run(name, task) {
-      const before = tails.get(name) ?? Promise.resolve()
-      const result = before.then(task, task)
+      const before = tails.get(name)
+      const result = before === undefined ? task() : before.then(task, task)
       tails.set(name, result)
       const leave = () => {
         if (tails.get(name) === result) tails.delete(name)

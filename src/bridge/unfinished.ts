@@ -16,19 +16,19 @@ export interface Unfinished {
 }
 
 export function createUnfinished(clock: Clock): Unfinished {
-  const known = new Map<string, { readonly at: number; readonly done: Set<string> }>()
+  const known = new Map<string, { readonly at: number; readonly done: string[] }>()
 
-  const doneFor = (name: string): Set<string> => {
+  const doneFor = (name: string): string[] => {
     const entry = known.get(name)
     const age = entry === undefined ? 0 : clock.now() - entry.at
-    return entry !== undefined && age >= 0 && age < bounds.unfinishedMs ? entry.done : new Set<string>()
+    return entry !== undefined && age >= 0 && age < bounds.unfinishedMs ? entry.done : []
   }
 
   return {
     begin(topic, payload) {
       const name = (): string => createHash('sha256').update(`${topic}\0`).update(payload).digest('base64')
       // Mostly nothing is unfinished, and nothing has to be named.
-      const done = known.size === 0 ? new Set<string>() : doneFor(name())
+      const done = known.size === 0 ? [] : doneFor(name())
       const remember = (): void => {
         known.delete(name())
         known.set(name(), { at: clock.now(), done })
@@ -37,10 +37,10 @@ export function createUnfinished(clock: Clock): Unfinished {
       }
       return {
         async once(step, task) {
-          if (done.has(step)) return
+          if (done.includes(step)) return
           try {
             await task()
-            done.add(step)
+            done.push(step)
           } catch (error) {
             remember()
             throw error
