@@ -95,19 +95,18 @@ export function createSession(options: SessionOptions): Session {
     return live.request(line)
   }
 
+  /** Once more on a new connection. */
+  const repeat = (line: string) => (error: unknown) => {
+    if (!isLoss(error) || closed) throw error
+    return request(line)
+  }
+
   return {
     async open() {
       await connected()
     },
     request,
-    async repeatable(line) {
-      try {
-        return await request(line)
-      } catch (error) {
-        if (!isLoss(error) || closed) throw error
-        return request(line)
-      }
-    },
+    repeatable: (line) => request(line).catch(repeat(line)),
     close() {
       closed = true
       wake()

@@ -38,6 +38,7 @@ export interface DeliveryOptions {
 export function createDelivery(options: DeliveryOptions): Outgoing & { start(): Promise<void>; close(): void } {
   const { self, log, store } = options
   const settle = createSettlement(store, options.ephemeral)
+  const blockList = blockListKey(self).text
   const lanes = new Map<AtSign, Lane>()
   /** Recipients whose full outbox was logged; forgotten when they take notices again. */
   const told = new Set<AtSign>()
@@ -97,7 +98,7 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
     autoNotify(tx, key, notice) {
       const recipient = key.sharedWith
       if (!options.autoNotify || key.cached || recipient === undefined || recipient === self) return
-      const blocked = parseBlockList(tx.record(blockListKey(self).text)?.value).includes(recipient)
+      const blocked = parseBlockList(tx.record(blockList)?.value).includes(recipient)
       const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType: 'key' } as const
       if (permitsExchange({ ...exchange, blocked }) !== undefined) return
       let waiting: Waiting | undefined

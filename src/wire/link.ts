@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, elapsed } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { dealtWith, type Frame, lineSplitter } from './framing.ts'
@@ -98,6 +98,9 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
   /** Lines that leave together at the end of this turn: a write costs as much as many lines. */
   let unsent = ''
   let stopTimer = (): void => {}
+  /** When the timer ends, and since when what comes next is awaited. */
+  let dueAt: number | undefined
+  let awaitedSince = 0
 
   const flush = (): void => {
     const text = unsent
@@ -134,13 +137,32 @@ export function openLink(stream: Duplex, options: LinkOptions): Link {
   }
   const fail = (error: Error): void => finish(error, true)
 
-  const watch = (): void => {
+  /** Fails when what comes next is not there in time. */
+  const look = (): void => {
+    dueAt = undefined
+    const { verb, replyMs: ms } = pending[0] ?? { verb: undefined, replyMs }
+    const left = awaitedSince + ms - elapsed(clock)
+    if (left > 0) lookIn(left)
+    else fail(new AtError('AT0023', `No ${verb === undefined ? 'greeting' : `answer to ${verb}`} within ${ms} ms`))
+  }
+
+  const lookIn = (ms: number): void => {
     stopTimer()
+    dueAt = elapsed(clock) + ms
+    stopTimer = clock.after(ms, look)
+  }
+
+  /** Something else comes next. A timer that is set for the one before is left: it looks how long this one has been awaited. */
+  const watch = (): void => {
     const head = pending[0]
-    if (closed || (greeted && head === undefined)) return
+    if (closed || (greeted && head === undefined)) {
+      stopTimer()
+      dueAt = undefined
+      return
+    }
     const ms = head?.replyMs ?? replyMs
-    const what = head === undefined ? 'greeting' : `answer to ${head.verb}`
-    stopTimer = clock.after(ms, () => fail(new AtError('AT0023', `No ${what} within ${ms} ms`)))
+    awaitedSince = elapsed(clock)
+    if (dueAt === undefined || awaitedSince + ms < dueAt) lookIn(ms)
   }
 
   const answer = (settle: (request: Pending) => void): void => {

@@ -67,6 +67,21 @@ describe('a link', () => {
     expect(heard.slice(1)).toEqual(['noop:2\n'])
   })
 
+  it('waits for each reply from when it is the next to come', async () => {
+    const { link, far, clock, closes } = conversation({ replyMs: 1_000 })
+    await say(far, '@')
+    const first = link.request('noop:0')
+    const second = codeOf(link.request('noop:1'))
+    await settle()
+    clock.advance(600)
+    await say(far, 'data:ok\n@')
+    await expect(first).resolves.toBe('data:ok')
+    clock.advance(999)
+    expect(closes).toEqual([])
+    clock.advance(1)
+    expect(await second).toBe('AT0023')
+  })
+
   it('answers pipelined requests in order, prompts stripped', async () => {
     const { link, far, heard } = conversation()
     const replies = Promise.all([
