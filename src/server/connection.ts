@@ -149,6 +149,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
   }
 
   const standsStill = (): void => {
+    if (ended) return
     log('warn', 'a monitor does not read; its connection is closed', { session: session.id })
     end()
   }

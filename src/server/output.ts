@@ -119,7 +119,8 @@ export function createOutput(stream: Duplex, turn: Turn, onDrained: () => void):
       textBytes += bytes
     },
     flush() {
-      if (scheduled || underWay > 0) return
+      // Nothing to write is nothing to be told of either: whoever then looks for more to say would do so in every turn.
+      if (scheduled || underWay > 0 || textBytes === 0) return
       scheduled = true
       turn.atEnd(pumpNow)
     },

@@ -40,13 +40,17 @@ export interface Parsed {
   readonly params: unknown
   /** Text behind the verb's name. */
   readonly rest: string
+  isRemembered: boolean
   /** Of a line that is remembered, whom it was last permitted to: what it touches depends on who asks alone. */
   permittedTo: Identity | undefined
-  /** The last answer whose verb names the source of it, to whom it went, and the version of the records that it is right for. */
+  /**
+   * The last answer whose verb names the source of it, to whom it went, and the version of the records that it is right for.
+   * A short answer may come from a large record, which is not kept.
+   */
   told: string
   toldBytes: number
   toldTo: Identity | undefined
-  toldSource: object | undefined
+  toldSource: WeakRef<object> | undefined
   toldVersion: number
 }
 
@@ -88,6 +92,7 @@ export function readLine(text: string, session: Session, remembered: RememberedL
     verb,
     params: ownTexts(parse(verb, rest), text.length),
     rest,
+    isRemembered: false,
     permittedTo: undefined,
     told: '',
     toldBytes: 0,
@@ -132,21 +137,32 @@ export function rememberLines(): RememberedLines {
     },
     offer(text, parsed) {
       recurs ??= createRecurrence()
-      if (recurs(text)) keep(text, parsed)
+      if (!recurs(text)) return
+      parsed.isRemembered = true
+      keep(text, parsed)
     },
   }
 }
 
-/** Keeps an answer for the next time, where its verb allows that. */
+/** @returns undefined as well when it cannot be read: running the command tells why */
+function sourceOf({ verb, params }: Parsed, ports: Ports): object | undefined {
+  try {
+    return verb.source?.(params, ports)
+  } catch {
+    return undefined
+  }
+}
+
+/** Keeps the answer to a line that is remembered, where its verb allows that. What is asked once is not looked for again. */
 export function keepAnswer(parsed: Parsed, text: string, session: Session, ports: Ports): void {
-  const source = text.length > rememberedAnswerChars ? undefined : parsed.verb.source?.(parsed.params, ports)
+  const source = parsed.isRemembered && text.length <= rememberedAnswerChars ? sourceOf(parsed, ports) : undefined
   if (source === undefined) return
   const bytes = Buffer.from(text)
   // V8 would go on to hold the pieces that the text was joined from.
   parsed.told = bytes.toString()
   parsed.toldBytes = bytes.length
   parsed.toldTo = session.identity
-  parsed.toldSource = source
+  parsed.toldSource = new WeakRef(source)
   parsed.toldVersion = ports.records.version()
 }
 
@@ -155,7 +171,8 @@ export function isKept(parsed: Parsed, session: Session, ports: Ports): boolean 
   if (parsed.toldTo !== session.identity) return false
   const version = ports.records.version()
   if (parsed.toldVersion === version) return true
-  if (parsed.verb.source?.(parsed.params, ports) !== parsed.toldSource) return false
+  const source = sourceOf(parsed, ports)
+  if (source === undefined || source !== parsed.toldSource?.deref()) return false
   parsed.toldVersion = version
   return true
 }

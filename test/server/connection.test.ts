@@ -399,4 +399,23 @@ describe('a monitor that asks for a long history', () => {
     reading.write('noop:0\n')
     expect(await reading.line()).toBe('data:ok\n')
   })
+
+  test('and goes away in the middle of it is not said to stand still', async () => {
+    const warnings: string[] = []
+    const server = await startServer({ onLog: (level, message) => level === 'warn' && warnings.push(message) })
+    const owner = await asOwner(server)
+    const value = 'v'.repeat(size)
+    for (let index = 0; index < count / 2; index++) {
+      server.clock.advance(1)
+      await owner.ask(`notify:id:n${index}:ttln:86400000:@alice:x.wavi@alice:${value}`)
+    }
+    const monitor = await asOwner(server)
+    monitor.stream.pause()
+    monitor.write('monitor:strict:0\n')
+    await turns(20_000)
+    monitor.stream.destroy()
+    await turns()
+    server.clock.advance(2 * limits.monitorStillMs)
+    expect(warnings).toEqual([])
+  })
 })

@@ -1,7 +1,7 @@
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { beforeAll, expect, test } from 'vitest'
-import { asPeer, connectServers, startServer } from '../support/server.ts'
+import { asOwner, asPeer, connectServers, startServer } from '../support/server.ts'
 
 // V8 lets a piece of a text share its memory: what is kept of a long line must not keep the line.
 
@@ -48,5 +48,15 @@ test.each([
   await ask(0, 2)
   const before = heapBytes()
   await ask(2, lines)
+  expect(heapBytes() - before).toBeLessThan((lines * padding) / 4)
+})
+
+test('what is told of the metadata of large records keeps none of them', async () => {
+  const owner = await asOwner(await startServer())
+  for (let n = 0; n < lines; n++) await owner.ask(`update:large${n}.wavi@alice ${'x'.repeat(padding)}`)
+  const before = heapBytes()
+  for (let time = 0; time < 3; time++) {
+    for (let n = 0; n < lines; n++) expect(await owner.ask(`llookup:meta:large${n}.wavi@alice`)).toMatch(/^data:\{/)
+  }
   expect(heapBytes() - before).toBeLessThan((lines * padding) / 4)
 })

@@ -116,6 +116,20 @@ test('it knows how many bytes wait, and tells when none does', async () => {
   expect([output.waiting(), flushed, drained]).toEqual([0, true, 1])
 })
 
+test('nothing to write is not told of: whoever then looks for more would look in every turn', async () => {
+  const { stream } = recorder()
+  let drained = 0
+  const output = createOutput(stream, createTurn(systemClock), () => drained++)
+  output.flush()
+  await turnIsOver()
+  output.push('data:1\n@')
+  output.flush()
+  await turnIsOver()
+  output.flush()
+  await turnIsOver()
+  expect(drained).toBe(0)
+})
+
 test('a short answer counts until it has left', async () => {
   const pending: (() => void)[] = []
   const { stream, writes } = recorder((done) => pending.push(done))

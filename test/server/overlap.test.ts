@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
 import { asOwner, connectServers, raw, startServer, type TestServer } from '../support/server.ts'
 
@@ -57,6 +57,24 @@ test('whatever else comes behind a write waits for its commit', async () => {
   release()
   const [, first, , second] = await replies(owner, 4)
   expect([first, second]).toEqual(['data:1', 'data:2'])
+})
+
+test('while a line waits for a commit before it, the server has nothing to do', async () => {
+  const server = await slowServer()
+  const owner = await asOwner(server)
+  const release = server.hold()
+  owner.write('update:k.wavi@alice 1\nllookup:k.wavi@alice\n')
+  const { setImmediate: later } = globalThis
+  const turns = async (): Promise<void> => {
+    for (let i = 0; i < 50; i++) await new Promise(later)
+  }
+  await turns()
+  const asked = vi.spyOn(globalThis, 'setImmediate')
+  await turns()
+  const times = asked.mock.calls.length
+  asked.mockRestore()
+  release()
+  expect([times, (await replies(owner, 2))[1]]).toEqual([0, 'data:1'])
 })
 
 test('a refusal among writes is answered in its place', async () => {
