@@ -45,6 +45,9 @@ const readAhead = 512
 /** Characters read ahead, and in one go: both bound the memory that one recipient takes. */
 const readAheadChars = 262_144
 
+/** Orders that are noted before all that still wait are noted anew, and the others forgotten, at the least. */
+const fewestNotes = 64
+
 /** What waits with one priority in one of the two places where notifications wait. */
 interface Source {
   readonly name: 's' | 'm'
@@ -99,8 +102,9 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   })
   const unread = () => ({ ahead: [], behind: 0, atEnd: false, notes: [], notedBehind: 0, notedUntil: -1 })
   const sources = priorities.flatMap((priority) => [source('s', store, priority), source('m', memory, priority)])
-  /** By rank. */
+  /** By rank, and how many orders each holds and may hold before it is begun anew. */
   let noted: (TextFilter | undefined)[] = []
+  const notes = priorities.map(() => ({ count: 0, most: fewestNotes }))
   const taken = new Set<string>()
   let chars = 0
   /** Grow, so that a read notices what happened meanwhile. */
@@ -108,6 +112,20 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   let extensions = 0
 
   const tokenOf = ({ name }: Source, { place }: Waiting): string => `${name}${place}`
+
+  const countOf = (rank: number): { count: number; most: number } => notes[rank] ?? { count: 0, most: fewestNotes }
+
+  /** Forgets noted orders of which many may be over by now: what waits, and what is on its way, is noted anew. */
+  const forgetNotes = (rank: number): boolean => {
+    const known = countOf(rank)
+    if (known.count < known.most) return false
+    known.count = 0
+    noted[rank] = undefined
+    for (const from of sources) {
+      if (from.rank === rank) Object.assign(from, { notes: [], notedBehind: 0, notedUntil: -1 })
+    }
+    return true
+  }
 
   /** Notes the orders of what a source holds from before a moment. */
   const noteUntil = async (from: Source, at: number): Promise<void> => {
@@ -117,6 +135,7 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
         const filter = noted[from.rank] ?? createTextFilter()
         noted[from.rank] = filter
         filter.add(next.order)
+        countOf(from.rank).count++
         from.notes.shift()
       }
       if (from.notes.length > 0 || from.notedUntil >= at) return
@@ -137,10 +156,13 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   const read = async (from: Source): Promise<void> => {
     const [before, known] = [rewinds, extensions]
     const found: Ranked[] = []
+    const renewed = priorities.map((_, rank) => rank).filter((rank) => rank > from.rank && forgetNotes(rank))
     for (const waiting of await from.pending(chunk, from.behind)) {
       found.push({ ...waiting, rank: await rankOf(from, waiting.notification) })
     }
     if (rewinds !== before) return
+    // Noting them all again costs half of what was noted since at the most.
+    for (const rank of renewed) countOf(rank).most = Math.max(fewestNotes, 2 * countOf(rank).count)
     const size = found.reduce((sum, { notification }) => sum + charsOf(notification), 0)
     from.atEnd = found.length < chunk && size < readAheadChars && extensions === known
     from.behind = found.at(-1)?.place ?? from.behind
@@ -248,6 +270,7 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
       rewinds++
       for (const from of sources) Object.assign(from, unread())
       noted = []
+      for (const each of notes) each.count = 0
       chars = 0
     },
     extend(stored) {
