@@ -242,6 +242,9 @@ export function createGate(ports: Ports, log: Log): Gate {
       }
       const before = count.changes
       const outcome = settled(answerFrame, frame, gate)
+      const isOrdered = outcome instanceof Promise && count.changes > before && overlaps(frame)
+      // A long line stays no longer than its command.
+      looked = undefined
       if (!(outcome instanceof Promise)) {
         const answer = conclude(session, frame, outcome, monitoring)
         if (answer.accepted && !monitoring && gate.parsed !== undefined)
@@ -249,7 +252,7 @@ export function createGate(ports: Ports, log: Log): Gate {
         return answer
       }
       const later = inTime(outcome, gate, (reply) => conclude(session, frame, reply, monitoring))
-      return { later, staged: count.changes > before && overlaps(frame) ? alreadyStaged : undefined }
+      return { later, staged: isOrdered ? alreadyStaged : undefined }
     },
   }
 }

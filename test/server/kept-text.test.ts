@@ -60,3 +60,12 @@ test('what is told of the metadata of large records keeps none of them', async (
   }
   expect(heapBytes() - before).toBeLessThan((lines * padding) / 4)
 })
+
+test('a change that is too large for the hot records is not held once it is answered', async () => {
+  const owner = await asOwner(await startServer())
+  await owner.ask('update:large.wavi@alice 1')
+  const before = heapBytes()
+  expect(await owner.ask(`update:large.wavi@alice ${'x'.repeat(8 * padding)}`)).toMatch(/^data:/)
+  await new Promise(setImmediate)
+  expect(heapBytes() - before).toBeLessThan(2 * padding)
+})
