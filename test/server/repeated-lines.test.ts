@@ -62,13 +62,3 @@ test('a known answer does not outlive its record', async () => {
   alice.clock.advance(2_000)
   expect(await owner.ask('llookup:k.wavi@alice')).toMatch(/^error:AT0015-/)
 })
-
-test('bytes that are not UTF-8 are never taken for a line that came before', async () => {
-  const owner = await asOwner(await startServer())
-  await owner.ask('update:a\ufffdb.wavi@alice 1')
-  for (let time = 0; time < 5; time++) await owner.ask('llookup:a\ufffdb.wavi@alice')
-  const line = Buffer.from('llookup:a?b.wavi@alice\n')
-  line[line.indexOf('?')] = 0xff
-  owner.write(line)
-  expect(await owner.reply()).toMatch(/^error:AT0003-.*UTF-8/)
-})
