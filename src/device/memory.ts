@@ -13,10 +13,14 @@ export interface MemorySeams {
 }
 
 const lookEveryMs = 2_000
-/** Share of the time between two looks up to which the process counts as idle. */
-const idleShare = 0.1
-/** Growth since the last collection that is worth another one. */
-const growth = 1.25
+/**
+ * Growth since the last collection that is worth another one, by the share of the time between two looks in which the
+ * process has worked at most: a little when nobody can be kept waiting, more when it has something to do.
+ */
+const worth = [
+  { share: 0.01, growth: 1.05 },
+  { share: 0.1, growth: 1.25 },
+] as const
 
 /** V8 hides its collector behind a flag; the context in which it becomes visible is thrown away. */
 function collector(): () => void {
@@ -42,8 +46,8 @@ export function processSeams(): MemorySeams {
 
 /**
  * Gives memory back once a burst of work is over. V8 collects when it needs room, so that a device which then has little
- * to do would keep the garbage of its busiest second for days. Collecting takes some 20 ms, and happens only when the
- * heap has grown by a quarter and nothing else is to be done; then twice, because V8 lets go of many pages only the second time.
+ * to do would keep the garbage of its busiest second for days. Collecting takes some 20 ms, and happens only when the heap
+ * has grown and little else is to be done; then twice, because V8 lets go of many pages only the second time.
  * @returns stops it
  */
 export function giveBackMemory(clock: Clock, log: Log, seams: MemorySeams = processSeams()): () => void {
@@ -56,7 +60,8 @@ export function giveBackMemory(clock: Clock, log: Log, seams: MemorySeams = proc
     const worked = seams.processorMs() - processorMs
     processorMs += worked
     const before = seams.heapBytes()
-    if (worked < idleShare * lookEveryMs && (once || before > growth * settled)) {
+    const enough = worth.find(({ share }) => worked < share * lookEveryMs)?.growth
+    if (enough !== undefined && (once || before > enough * settled)) {
       seams.collect()
       settled = seams.heapBytes()
       once = !once

@@ -40,6 +40,17 @@ test('a burst is collected after it, twice and no more', () => {
   expect(state.collections).toBe(4)
 })
 
+test('a little growth is collected when there is nothing else to do, and not beside other work', () => {
+  const { state, clock } = pretended()
+  clock.advance(4_000)
+  state.heap = 22 * mebibyte
+  state.worked += 100
+  clock.advance(2_000)
+  expect(state.collections).toBe(2)
+  clock.advance(60_000)
+  expect(state.collections).toBe(4)
+})
+
 test('a heap that is needed is not collected again and again', () => {
   const { state, clock } = pretended()
   clock.advance(4_000)
