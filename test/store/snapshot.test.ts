@@ -72,7 +72,7 @@ test('a snapshot gives back every row of the store', async () => {
   expect(await again.records.get('gone.sensors@alice')).toBeUndefined()
   expect(await again.secret('signing_privatekey')).toBe('the private half')
   expect(await again.enrollments.get('e1')).toEqual(enrollment('e1'))
-  expect(await again.outbox.pending('@bob', 10)).toEqual([{ place: 1, notification: notification('n1') }])
+  expect(await again.outbox.pending('@bob', 10)).toMatchObject([{ place: 1, notification: notification('n1') }])
   expect(await all(again.visits.entries())).toEqual([['@bob', 3]])
   expect(await again.nextExpiry()).toBe(start + 60_000)
 })
