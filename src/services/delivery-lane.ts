@@ -1,17 +1,16 @@
-import { permitsExchange } from '../core/access.ts'
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
-import type { Notification, Priority } from '../core/notification.ts'
-import type { StoredRecord } from '../core/record.ts'
+import type { Priority } from '../core/notification.ts'
 import type { Store, Waiting } from '../core/storage.ts'
-import { blockListKey, parseBlockList } from '../verbs/block-list.ts'
 import { attempt } from './delivery-attempt.ts'
 import { pauseFor } from './delivery-pause.ts'
-import { charsOf, createQueue, type Entry, type Judge } from './delivery-queue.ts'
+import { createQueue, type Entry, type Judge } from './delivery-queue.ts'
+import { refusalOf } from './delivery-refusal.ts'
 import type { Settle } from './delivery-settlement.ts'
+import { createWindow } from './delivery-window.ts'
 import type { EphemeralStore } from './ephemeral.ts'
 import type { PeerFeatures, PeerSession } from './peer-session.ts'
 import type { Peers } from './peers.ts'
@@ -52,10 +51,8 @@ const plain: PeerFeatures = { eAtn: false, eph: false }
 export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell: boolean) => void): Lane {
   const { self, clock, log, store, peers, ephemeral, settle } = parts
   const queue = createQueue(recipient, store.outbox, ephemeral)
-  const blockList = blockListKey(self).text
-  const inFlight = new Map<string, Entry>()
-  let charsInFlight = 0
-  const held = new Set<string>()
+  const inFlight = createWindow()
+  const readRefusal = refusalOf(self, recipient, store.records)
   /** Keys whose first notification the peer could not take, until the next attempt. */
   const stuck = new Set<string>()
   /** Keys on whose first notification the connection failed again and again: tried alone, after all others. */
@@ -86,12 +83,6 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
     wakeUp()
   }
 
-  const isRefused = ({ messageType }: Notification, list: StoredRecord | undefined): boolean => {
-    const blocked = parseBlockList(list?.value).includes(recipient)
-    const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType, blocked } as const
-    return permitsExchange(exchange) !== undefined
-  }
-
   const end = async (entry: Entry, status: 'delivered' | 'errored' | 'expired'): Promise<void> => {
     await settle(entry, status)
     queue.putBack(entry)
@@ -102,7 +93,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
     const { notification } = entry
     if (!queue.waits(entry)) queue.putBack(entry)
     else if (notification.expiresAt <= clock.now()) await end(entry, 'expired')
-    else if (isRefused(notification, await store.records.get(blockList))) await end(entry, 'errored')
+    else if ((await readRefusal())(notification)) await end(entry, 'errored')
     else return false
     return true
   }
@@ -129,11 +120,8 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
   }
 
   /** The next of its key may go. */
-  const free = ({ token, order, notification }: Entry): void => {
-    if (inFlight.delete(token)) {
-      held.delete(order)
-      charsInFlight -= charsOf(notification)
-    }
+  const free = (entry: Entry): void => {
+    inFlight.remove(entry)
     changed()
   }
 
@@ -153,9 +141,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
   }
 
   const launch = (entry: Entry, session: PeerSession, features: PeerFeatures): void => {
-    inFlight.set(entry.token, entry)
-    held.add(entry.order)
-    charsInFlight += charsOf(entry.notification)
+    inFlight.add(entry)
     underWay++
     send(entry, session, features)
       .catch((error: Error) => {
@@ -174,21 +160,21 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
   const featuresOf = async ({ notification }: Entry, session: PeerSession): Promise<PeerFeatures> => {
     if (asked?.session === session) return asked.features
     const asks = notification.explicitExpiry === true || notification.ephemeral === true
-    if (inFlight.size === 0 && !asks && !queue.holdsMore()) return plain
+    if (inFlight.size() === 0 && !asks && !queue.holdsMore()) return plain
     const features = await session.features()
     asked = { session, features }
     return features
   }
 
   const judge: Judge = (order) => {
-    if (held.has(order)) return 'held'
+    if (inFlight.holds(order)) return 'held'
     return stuck.has(order) || fatal.has(order) ? 'aside' : 'free'
   }
 
   /** The next one; when nothing else is left to do, one of a key that waits for that. */
   const next = async (): Promise<Entry | undefined> => {
     const entry = await queue.take(judge)
-    if (entry !== undefined || fatal.size === 0 || inFlight.size > 0) return entry
+    if (entry !== undefined || fatal.size === 0 || inFlight.size() > 0) return entry
     queue.rewind()
     const alone = await queue.take((order) => (stuck.has(order) ? 'aside' : 'free'))
     fatal.delete(alone?.order ?? '')
@@ -214,19 +200,17 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
   /** Sends one behind others that are on their way, where there is nothing to wait for. @returns whether it was sent */
   const follow = (entry: Entry): boolean => {
     const { notification } = entry
-    if (inFlight.size === 0 || asked === undefined || asked.session !== opened || opened.closed) return false
-    const list = store.records.get(blockList)
-    if (list instanceof Promise || !queue.waits(entry)) return false
-    if (notification.expiresAt <= clock.now() || isRefused(notification, list)) return false
+    if (inFlight.size() === 0 || asked === undefined || asked.session !== opened || opened.closed) return false
+    const isRefused = readRefusal()
+    if (isRefused instanceof Promise || !queue.waits(entry)) return false
+    if (notification.expiresAt <= clock.now() || isRefused(notification)) return false
     urgency = notification.priority
     launch(entry, opened, asked.features)
     return true
   }
 
-  const hasRoom = (): boolean => {
-    const window = asked === undefined || asked.features.eAtn ? limits.deliveryWindow : 1
-    return inFlight.size === 0 || (inFlight.size < window && charsInFlight < limits.deliveryChars)
-  }
+  const hasRoom = (): boolean =>
+    inFlight.hasRoom(asked === undefined || asked.features.eAtn ? limits.deliveryWindow : 1)
 
   /** Sends as many as may be in flight. */
   const fill = async (): Promise<void> => {
