@@ -1,3 +1,4 @@
+import { limits } from '../core/limits.ts'
 import { dealtWith, type Frame } from '../wire/framing.ts'
 
 /** Lines of one client that came and were not started yet, in order. */
@@ -10,8 +11,8 @@ export interface Backlog {
   peek(): Frame | undefined
   /** The next one is started: it waits no more. */
   start(frame: Frame): void
-  /** Lets go of those that were started, once `most` of them, or a long one, are worth it. */
-  tidy(most: number): void
+  /** Lets go of those that were started, once their number, or a long one among them, is worth it. */
+  tidy(): void
   /** None of them will be started. */
   clear(): void
 }
@@ -50,8 +51,8 @@ export function createBacklog(): Backlog {
       chars -= weightOf(frame)
       if (frame.kind === 'line' && frame.release !== undefined) startedLong = true
     },
-    tidy(most) {
-      if (next >= queue.length || next >= most || startedLong) cut()
+    tidy() {
+      if (next >= queue.length || next >= limits.pipelinedLines || startedLong) cut()
     },
     clear() {
       for (let index = next; index < queue.length; index++) dealtWith(queue[index])

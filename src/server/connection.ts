@@ -226,7 +226,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
       backlog.start(frame)
       waiting = take(frame)
     }
-    backlog.tidy(limits.pipelinedLines)
+    backlog.tidy()
     output.flush()
     if (waiting !== undefined) {
       void waiting.then(goOn)

@@ -45,7 +45,7 @@ export function createOutput(stream: Duplex, turn: Turn, onDrained: () => void):
   let flushTasks: (() => void)[] = []
 
   /** Each character of ASCII is one byte in Latin 1 as well, which Node writes faster. */
-  const writeText = (whole: string, bytes: number, onLeft?: () => void): void => {
+  const writeText = ({ text: whole, bytes }: Write, onLeft?: () => void): void => {
     stream.write(whole, bytes === whole.length && !isWholes ? 'latin1' : 'utf8', onLeft)
   }
 
@@ -63,27 +63,25 @@ export function createOutput(stream: Duplex, turn: Turn, onDrained: () => void):
     })
   }
 
-  /** The usual case, one short answer and nothing before it: hearing when it has left would cost more than it tells. */
-  const writeUnheard = (): boolean => {
-    if (textBytes === 0 || textBytes > limits.tlsRecordBytes || isWholes) return false
-    if (queue.length > 0 || flushTasks.length > 0 || stream.writableLength > 0) return false
-    const whole = text
-    unheard = textBytes
-    waiting -= textBytes
-    text = ''
-    textBytes = 0
-    writeText(whole, unheard)
-    return true
-  }
-
-  const nextWrite = (): Write | undefined => {
-    const first = queue.shift()
-    if (first !== undefined || textBytes === 0) return first
+  const takeLast = (): Write => {
     const last = { text, bytes: textBytes }
     text = ''
     textBytes = 0
     return last
   }
+
+  /** The usual case, one short answer and nothing before it: hearing when it has left would cost more than it tells. */
+  const writeUnheard = (): boolean => {
+    if (textBytes === 0 || textBytes > limits.tlsRecordBytes || isWholes) return false
+    if (queue.length > 0 || flushTasks.length > 0 || stream.writableLength > 0) return false
+    const last = takeLast()
+    unheard = last.bytes
+    waiting -= last.bytes
+    writeText(last)
+    return true
+  }
+
+  const nextWrite = (): Write | undefined => queue.shift() ?? (textBytes === 0 ? undefined : takeLast())
 
   const pump = (): void => {
     if (underWay > 0 || !stream.writable) return
@@ -98,7 +96,7 @@ export function createOutput(stream: Duplex, turn: Turn, onDrained: () => void):
     underWay = next.bytes
     // Behind one write that is under way the stream joins no other with this one.
     if (next.bytes > limits.tlsRecordBytes && !isWholes) writeLong(next.text, next.bytes)
-    else writeText(next.text, next.bytes, written)
+    else writeText(next, written)
   }
 
   const pumpNow = (): void => {
@@ -110,7 +108,7 @@ export function createOutput(stream: Duplex, turn: Turn, onDrained: () => void):
     push(message, bytes = Buffer.byteLength(message)) {
       waiting += bytes
       if (textBytes > 0 && (isWholes || textBytes + bytes > limits.tlsRecordBytes)) {
-        queue.push({ text, bytes: textBytes })
+        queue.push(takeLast())
         text = message
         textBytes = bytes
         return
