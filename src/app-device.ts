@@ -105,6 +105,8 @@ export async function startDeviceBridge(
       clock,
       log,
       autoNotify: config.notification.autoNotify,
+      // Nobody was promised that one with QoS 0 is kept, so that it need not cost a write of its own.
+      unacknowledged: config.storage.durability ?? 'interval',
       listen: (onConnection) => listenTcp({ host: settings.broker.host, port: settings.broker.port, onConnection }),
     })
     const stopHealth = health.enabled ? await startHealth(bridge.port, options) : async () => {}
@@ -190,7 +192,7 @@ export async function startDevice(given: DeviceOptions): Promise<Device> {
       testingMode: config.testingMode,
       notificationMs: config.notification.expiry,
       notificationLog: { keepMs: config.notification.keep, maxBytes: config.notification.maxBytes },
-      durability: config.storage.durability,
+      durability: config.storage.durability ?? 'group',
       intervalMs: config.storage.interval,
       maxBytes: config.storage.maxBytes,
       enduranceBytes: config.storage.endurance * terabyte,

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
+import type { Durability } from '../core/storage.ts'
 import { type BrokerUser, type Listen, startBroker } from './broker.ts'
 import { type BridgeClient, createIngress, type IngressStats } from './ingress.ts'
 import { compileRules, type Rule } from './mapping.ts'
@@ -27,6 +28,8 @@ export interface BridgeParts {
   readonly log: Log
   /** Whether the server notifies recipients of a changed record by itself. */
   readonly autoNotify: boolean
+  /** Of readings with QoS 0 whose rule names none; that of the store unless told. */
+  readonly unacknowledged?: Durability | undefined
 }
 
 /** Counters of the ingress, and the clients connected now. */
@@ -45,13 +48,14 @@ export interface Bridge {
 
 /**
  * Starts the bridge: an embedded broker whose messages become records and notifications by the rules.
- * A sensor is acknowledged when its reading is on flash, never before.
+ * A sensor is acknowledged when its reading is on flash, in `interval` mode when the store has it.
  * @throws Error that names the rule at fault, the password file that cannot be read, or the port that cannot be had
  */
-export async function startBridge({ config, client, clock, listen, log, autoNotify }: BridgeParts): Promise<Bridge> {
+export async function startBridge({ config, client, listen, ...parts }: BridgeParts): Promise<Bridge> {
+  const { log } = parts
   const mapping = compileRules(config.rules, config.namespace)
   const user = await readUser(config.broker)
-  const ingress = createIngress({ mapping, client, clock, log, autoNotify })
+  const ingress = createIngress({ mapping, client, ...parts })
   const broker = await startBroker({ listen, take: ingress.take, log, ...(user === undefined ? {} : { user }) })
   log('info', 'the bridge takes MQTT messages', { port: broker.port, rules: config.rules.length })
   return {

@@ -3,6 +3,7 @@ import type { Aedes, AuthenticateError, Client } from 'aedes'
 import type { Log } from '../core/log.ts'
 import { bounds } from './bounds.ts'
 import { type Connection, type Guarded, guard } from './guard.ts'
+import type { QoS } from './ingress.ts'
 import { createRetainedBudget } from './retained.ts'
 
 /** Accepts connections somewhere; `close` takes no more and resolves when those it had are gone. */
@@ -20,7 +21,7 @@ export interface BrokerUser {
 export interface BrokerParts {
   readonly listen: Listen
   /** Resolves when a message may be acknowledged; rejects when it must not be. */
-  take(topic: string, payload: Uint8Array): Promise<void>
+  take(topic: string, payload: Uint8Array, qos: QoS): Promise<void>
   readonly user?: BrokerUser
   readonly log: Log
 }
@@ -83,7 +84,7 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
       if (packet.retain && !retained.admit(packet.topic, payload.length)) packet.retain = false
       const line = client === null ? undefined : lines.get(client.conn)
       // Nothing comes again of a QoS 0 message, so that its sensor is not dropped.
-      const outcome = take(packet.topic, payload).then(
+      const outcome = take(packet.topic, payload, packet.qos).then(
         () => null,
         (cause: unknown) => (packet.qos === 0 ? null : asError(cause)),
       )

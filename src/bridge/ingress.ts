@@ -41,13 +41,16 @@ export interface IngressStats {
   readonly failed: number
 }
 
+/** Quality of service of a message: nobody is told what became of one with 0 (MQTT 3.1.1, section 4.3). */
+export type QoS = 0 | 1 | 2
+
 /** The way of a message into records and notifications. */
 export interface Ingress {
   /**
    * Resolves when everything that the rules make of a message is on flash, and for messages that no rule can use.
    * @throws the first failure of the client; then the message must not be acknowledged
    */
-  take(topic: string, payload: Uint8Array): Promise<void>
+  take(topic: string, payload: Uint8Array, qos: QoS): Promise<void>
   stats(): IngressStats
 }
 
@@ -59,23 +62,27 @@ export interface IngressParts {
   readonly log: Log
   /** Whether the server notifies recipients of a changed record by itself. */
   readonly autoNotify: boolean
+  /** Of readings with QoS 0 whose rule names none; that of the store unless told. */
+  readonly unacknowledged?: Durability | undefined
 }
 
 // Errors that the same command gets every time: redelivery would only stop the sensor for ever.
 const hopeless: ReadonlySet<ErrorCode> = new Set(['AT0003', 'AT0009', 'AT0016', 'AT0022', 'AT0032'])
 
-export function createIngress({ mapping, client, clock, log, autoNotify }: IngressParts): Ingress {
+export function createIngress({ mapping, client, clock, log, autoNotify, unacknowledged }: IngressParts): Ingress {
   const counters = { received: 0, ignored: 0, committed: 0, suppressed: 0, refused: 0, failed: 0 }
   const lanes = createLanes()
   const remembered = createMemory()
   const unfinished = createUnfinished(clock)
   const complain = createComplaints(clock, log)
 
-  const store = async (reading: Reading, message: Message): Promise<keyof typeof counters> => {
+  const store = async (reading: Reading, message: Message, usual?: Durability): Promise<keyof typeof counters> => {
     const name = `${reading.rule.index} ${reading.key}`
     if (!passes(reading.rule.rule, remembered.get(name), reading)) return 'suppressed'
     const failures = await failuresOf(
-      reading.delivery.recipients.map((to) => deliver(client, reading, to, { autoNotify, message })),
+      reading.delivery.recipients.map((to) =>
+        deliver(client, reading, to, { autoNotify, message, durability: reading.delivery.durability ?? usual }),
+      ),
     )
     const curable = failures.find((cause) => !(cause instanceof AtError && hopeless.has(cause.code)))
     if (curable !== undefined) throw curable
@@ -86,9 +93,9 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
     return 'committed'
   }
 
-  const settle = async (reading: Reading, message: Message): Promise<void> => {
+  const settle = async (reading: Reading, message: Message, usual?: Durability): Promise<void> => {
     try {
-      counters[await lanes.run(reading.key, () => store(reading, message))]++
+      counters[await lanes.run(reading.key, () => store(reading, message, usual))]++
     } catch (cause) {
       counters.failed++
       log('warn', 'a reading could not be stored', {
@@ -101,14 +108,15 @@ export function createIngress({ mapping, client, clock, log, autoNotify }: Ingre
   }
 
   return {
-    async take(topic, payload) {
+    async take(topic, payload, qos) {
       counters.received++
       const { readings, problems } = map(mapping, topic, payload, clock.now())
       if (readings.length + problems.length === 0) counters.ignored++
       counters.refused += problems.length
       for (const problem of problems) complain(problem)
       const message = unfinished.begin(topic, payload)
-      const failures = await failuresOf(readings.map((reading) => settle(reading, message)))
+      const usual = qos === 0 ? unacknowledged : undefined
+      const failures = await failuresOf(readings.map((reading) => settle(reading, message, usual)))
       if (failures.length > 0) throw failures[0]
       message.finish()
     },
@@ -150,10 +158,10 @@ async function deliver(
   client: BridgeClient,
   reading: Reading,
   recipient: string,
-  { autoNotify, message }: { autoNotify: boolean; message: Message },
+  { autoNotify, message, durability }: { autoNotify: boolean; message: Message; durability: Durability | undefined },
 ): Promise<void> {
   const { delivery, text, rule } = reading
-  const { ttl, ttr, durability } = delivery
+  const { ttl, ttr } = delivery
   const how = durability === undefined ? {} : { durability }
   const key = `${prefixOf(recipient)}${reading.key}`
   const step = `${rule.index} ${key}`

@@ -40,7 +40,7 @@ export const defaults = (hostname: string) => ({
   },
   federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
   notification: { autoNotify: true, expiry: '15m', keep: '8d', maxBytes: 268_435_456 },
-  storage: { durability: 'group', interval: '2s', scrub: 256, maxBytes: undefined, endurance: 10 },
+  storage: { durability: undefined, interval: '2s', scrub: 256, maxBytes: undefined, endurance: 10 },
   clock: { trusted: false },
   testingMode: false,
   bridge: {
@@ -175,7 +175,7 @@ export const settings = is.section({
   clock: is.section({ trusted: is.flag }),
   testingMode: is.flag,
   storage: is.section({
-    durability,
+    durability: optional(durability),
     interval: is.duration(' from 100ms to 1h', 100, 3_600_000),
     endurance: is.count('TB that the card bears in its life', 1, 1_000_000),
     maxBytes: optional(is.count('a number of bytes', 33_554_432, Number.MAX_SAFE_INTEGER)),

@@ -69,6 +69,22 @@ describe('a message becomes records', () => {
     expect(done.entries.map((entry) => entry.options)).toEqual([options])
   })
 
+  test.each([
+    [0, undefined, 'interval'],
+    [0, 'group', 'group'],
+    [1, undefined, undefined],
+    [1, 'interval', 'interval'],
+    [2, undefined, undefined],
+  ] as const)('with QoS %d in a rule of durability %j: %j', async (qos, durability, expected) => {
+    const { client, done } = fakeClient()
+    const rules = [{ topic: 'a', key: 'a', ...(durability === undefined ? {} : { durability }) }]
+    const { url } = await startWorld({ rules, client, unacknowledged: 'interval' })
+    const device = await sensor(url)
+    await device.publishAsync('a', '7', { qos })
+    await done.reach(1)
+    expect(done.entries[0]?.options).toEqual(expected === undefined ? {} : { durability: expected })
+  })
+
   test('by every rule that takes it, and by none without a word of complaint', async () => {
     const { client, done } = fakeClient()
     const humidity = { ...temperature, key: 'humidity.{device}', value: '$.humidity', unit: '%' }

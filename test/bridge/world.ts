@@ -2,6 +2,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { onTestFinished } from 'vitest'
 import { type Bridge, type BridgeClient, type BridgeConfig, type Rule, startBridge } from '../../src/bridge/bridge.ts'
 import type { Clock } from '../../src/core/clock.ts'
+import type { Durability } from '../../src/core/storage.ts'
 import { listenTcp } from '../../src/net/listen-tcp.ts'
 
 /** A clock that a test moves. */
@@ -107,6 +108,7 @@ export async function startWorld(parts: {
   client: BridgeClient
   clock?: Clock
   autoNotify?: boolean
+  unacknowledged?: Durability
   broker?: BridgeConfig['broker']
   address?: string
 }): Promise<World> {
@@ -126,6 +128,7 @@ export async function startWorld(parts: {
       if (level === 'warn') log.add(message)
     },
     autoNotify: parts.autoNotify ?? true,
+    unacknowledged: parts.unacknowledged,
   })
   onTestFinished(() => bridge.close())
   return { bridge, url: `mqtt://127.0.0.1:${bridge.port}`, log }

@@ -57,7 +57,7 @@ describe('a configuration', () => {
       },
       federation: { clientCertificate: 'if-present', clientPurpose: 'lenient' },
       notification: { autoNotify: true, expiry: 900_000, keep: 691_200_000, maxBytes: 268_435_456 },
-      storage: { durability: 'group', interval: 2000, scrub: 256, endurance: 10 },
+      storage: { interval: 2000, scrub: 256, endurance: 10 },
       clock: { trusted: false },
       testingMode: false,
       bridge: {
