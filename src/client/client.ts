@@ -11,7 +11,7 @@ import { replyData } from '../wire/link.ts'
 import { type Monitor, startMonitor } from './monitor.ts'
 import { createOpener, type ShownMetadata } from './open.ts'
 import { createPairKeys, type Unreachable } from './pair-keys.ts'
-import { seal } from './seal.ts'
+import { createSeal } from './seal.ts'
 import { createSession, type Session } from './session.ts'
 import type { AtClient, Connect, NotifyOptions } from './types.ts'
 
@@ -139,6 +139,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
   const ask = async (line: string, durability?: Durability): Promise<string> =>
     replyData(await (durability === undefined ? session : sessions.of(durability)).repeatable(line))
   const pairKeys = createPairKeys(keys, session.repeatable, clock.now, options.unreachable)
+  const seal = createSeal(keys, pairKeys)
   const opener = createOpener(keys, pairKeys)
   const monitors = new Set<Monitor>()
   await session.open()
@@ -149,7 +150,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       const key = withOwner(text, self)
       checkWritable(key, self)
       if (value === '' && key.scope === 'public') throw refused(key.text, 'takes a value of at least one character')
-      const sealed = await seal(keys, pairKeys, key, value)
+      const sealed = await seal(key, value)
       const metadata = formatMetadata({ ...tagsOf(given), ...sealed.metadata })
       return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`, given.durability))
     },
@@ -177,7 +178,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       checkWritable(key, self)
       if (key.sharedWith === undefined) throw refused(key.text, 'names no recipient, as in @bob:phone.wavi@alice')
       const head = notifyHead({ ...given, id: given.id ?? randomUUID() })
-      const sealed = value === undefined ? undefined : await seal(keys, pairKeys, key, value)
+      const sealed = value === undefined ? undefined : await seal(key, value)
       const metadata = formatMetadata({ ...tagsOf(given), ...(sealed?.metadata ?? { isEncrypted: false }) })
       return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`, given.durability)
     },

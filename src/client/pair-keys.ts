@@ -1,5 +1,6 @@
 import { type AtSign, bareName } from '../core/at-sign.ts'
 import { AtError } from '../core/errors.ts'
+import { whenKnown } from '../core/when-known.ts'
 import { keyFingerprint, newAesKey, unwrapKey, wrapKey } from '../crypto/cipher.ts'
 import type { AtKeys } from '../crypto/keys-file.ts'
 import { replyData } from '../wire/link.ts'
@@ -18,8 +19,8 @@ export type Unreachable = 'refuse' | 'defer'
 
 /** The AES keys of pairs of atSigns (page 05, sections 1.2 and 1.3). Remembered for the latest thousand atSigns. */
 export interface PairKeys {
-  /** The key for a recipient, made and stored if there is none yet. @throws AtError, also for a recipient out of reach unless those are deferred */
-  outgoing(recipient: AtSign): Promise<OutgoingKey>
+  /** The key for a recipient, made and stored if there is none yet, and at once if it is known. @throws AtError, also for a recipient out of reach unless those are deferred */
+  outgoing(recipient: AtSign): OutgoingKey | Promise<OutgoingKey>
   /**
    * Keys under which an own record for a recipient may have been written, the likeliest first; each is fetched only when it
    * is asked for. Those that the atServer set aside when the recipient had a new encryption key (page 03, section 12) come
@@ -151,11 +152,17 @@ export function createPairKeys(
     return key
   }
 
+  const openInline = async (wrapped: string): Promise<string | undefined> => {
+    try {
+      return await opened.get(wrapped, async () => unwrapKey(encryptPrivateKey, wrapped))
+    } catch {
+      return undefined
+    }
+  }
+
   async function* incoming(sender: AtSign, sharedKeyEnc: string | undefined): AsyncGenerator<string> {
     if (sharedKeyEnc !== undefined) {
-      const inline = await opened
-        .get(sharedKeyEnc, async () => unwrapKey(encryptPrivateKey, sharedKeyEnc))
-        .catch(() => undefined)
+      const inline = await openInline(sharedKeyEnc)
       if (inline !== undefined) yield inline
     }
     const known = await fetched.get(sender, () => fetchKey(sender))
@@ -241,13 +248,14 @@ export function createPairKeys(
   }
 
   return {
-    async outgoing(recipient) {
-      const promise = outgoing.get(recipient, () => prepare(recipient))
-      const found = await promise
-      const left = found.until - now()
-      if (left > 0 && left <= refreshMs) return found
-      outgoing.forget(recipient, promise)
-      return outgoing.get(recipient, () => prepare(recipient))
+    outgoing(recipient) {
+      const make = () => prepare(recipient)
+      return whenKnown(outgoing.get(recipient, make), (found) => {
+        const left = found.until - now()
+        if (left > 0 && left <= refreshMs) return found
+        outgoing.forget(recipient, found)
+        return outgoing.get(recipient, make)
+      })
     },
     own,
     incoming,

@@ -1,6 +1,7 @@
 import type { AtKey } from '../core/at-key.ts'
 import type { MetadataChange } from '../core/metadata.ts'
-import { encryptText, newIv } from '../crypto/cipher.ts'
+import { whenKnown } from '../core/when-known.ts'
+import { createIvSource, encryptText } from '../crypto/cipher.ts'
 import type { AtKeys } from '../crypto/keys-file.ts'
 import { signRsa } from '../crypto/signing.ts'
 import type { PairKeys } from './pair-keys.ts'
@@ -23,17 +24,26 @@ function sealPublic(keys: AtKeys, value: string): Sealed {
 }
 
 /**
- * Prepares a value for its reader, in the form that most released clients read (page 05, 1.12): a fresh `ivNonce` each
- * time, the wrapped key inline, never a signature of private text.
+ * Prepares a value for its reader; at once where the key for that one is known.
  * @throws AtError when the recipient's public key cannot be had
  */
-export async function seal(keys: AtKeys, pairKeys: PairKeys, key: AtKey, value: string): Promise<Sealed> {
-  if (key.scope === 'public') return sealPublic(keys, value)
-  const ivNonce = newIv()
-  if (key.sharedWith === undefined || key.sharedWith === keys.atSign) {
-    return { value: encryptText(value, keys.selfEncryptionKey, ivNonce), metadata: { isEncrypted: true, ivNonce } }
+export type Seal = (key: AtKey, value: string) => Sealed | Promise<Sealed>
+
+/**
+ * Writes the form that most released clients read (page 05, 1.12): a fresh `ivNonce` each time, the wrapped key inline,
+ * never a signature of private text.
+ */
+export function createSeal(keys: AtKeys, pairKeys: PairKeys): Seal {
+  const newIv = createIvSource()
+  return (key, value) => {
+    if (key.scope === 'public') return sealPublic(keys, value)
+    const ivNonce = newIv()
+    if (key.sharedWith === undefined || key.sharedWith === keys.atSign) {
+      return { value: encryptText(value, keys.selfEncryptionKey, ivNonce), metadata: { isEncrypted: true, ivNonce } }
+    }
+    return whenKnown(pairKeys.outgoing(key.sharedWith), ({ aesKey, inline }) => ({
+      value: encryptText(value, aesKey, ivNonce),
+      metadata: { isEncrypted: true, ...inline, ivNonce },
+    }))
   }
-  const { aesKey, inline } = await pairKeys.outgoing(key.sharedWith)
-  const metadata = { isEncrypted: true, ...inline, ivNonce }
-  return { value: encryptText(value, aesKey, ivNonce), metadata }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type AtClient, connectAtClient } from '../../src/client/client.ts'
 import { replyTime } from '../../src/core/clock.ts'
-import { encryptText, keyFingerprint, newAesKey, newIv, wrapKey } from '../../src/crypto/cipher.ts'
+import { createIvSource, encryptText, keyFingerprint, newAesKey, wrapKey } from '../../src/crypto/cipher.ts'
 import { generateRsaPair } from '../../src/crypto/signing.ts'
 import { auth, client as vectors } from '../crypto/vectors.ts'
 import { manualClock } from '../support/clock.ts'
@@ -11,6 +11,7 @@ import { aliceKeys, fakeServer, missing } from './fake-server.ts'
 
 const [march, june, september] = [Date.UTC(2025, 2, 1), Date.UTC(2025, 5, 1), Date.UTC(2025, 8, 1)]
 const keys = { march: newAesKey(), june: newAesKey(), now: newAesKey() }
+const newIv = createIvSource()
 const formerKey = 'fingerprint of a former key'
 
 /** A record of @alice for @bob, as her atServer shows it. */

@@ -2,13 +2,13 @@ import { constants, createPublicKey, publicEncrypt } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  createIvSource,
   decryptText,
   encryptText,
   isAesKey,
   keyFingerprint,
   keyHash,
   newAesKey,
-  newIv,
   unwrapKey,
   wrapKey,
 } from '../../src/crypto/cipher.ts'
@@ -39,6 +39,8 @@ describe('values of the protocol pages', () => {
 })
 
 describe('encryption', () => {
+  const newIv = createIvSource()
+
   test('comes back as it went in', () => {
     fc.assert(
       fc.property(wellFormed, (plain) => {
@@ -55,9 +57,12 @@ describe('encryption', () => {
 
   test('keys and nonces have their sizes and are never the same', () => {
     expect(isAesKey(newAesKey())).toBe(true)
-    expect(newIv()).toMatch(/^[A-Za-z0-9+/]{22}==$/)
     expect(newAesKey()).not.toBe(newAesKey())
-    expect(newIv()).not.toBe(newIv())
+    // More than are drawn at one time.
+    const nonces = Array.from({ length: 1_000 }, newIv)
+    for (const nonce of nonces) expect(nonce).toMatch(/^[A-Za-z0-9+/]{22}==$/)
+    expect(new Set(nonces).size).toBe(nonces.length)
+    expect(createIvSource()()).not.toBe(createIvSource()())
   })
 
   test.each([
