@@ -17,6 +17,7 @@ import { createGate } from './server/dispatch.ts'
 import { createResponder } from './server/http.ts'
 import type { PlaceLimits } from './server/places.ts'
 import { createServer, type Origin } from './server/server.ts'
+import { createCrowding } from './services/crowding.ts'
 import { createDelivery } from './services/delivery.ts'
 import { startDiskWatch } from './services/disk-watch.ts'
 import { createEphemeral, withEphemeral } from './services/ephemeral.ts'
@@ -118,6 +119,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
   const received = (notification: Notification): void => feed.received(notification)
   const keyChanged = createKeyChange({ self, store, received })
   const remote = createRemote({ self, clock, store, peers, log, quota: peerQuota.copies, keyChanged })
+  const crowding = createCrowding({ store, clock, log, room: peerQuota.notifications })
   const { version } = options
   const startedAt = elapsed(clock)
   const inbound = () => server.connections()
@@ -135,7 +137,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     write: (change, how) => store.write(change, how),
     secret: (name) => store.secret(name),
     disconnect: (other) => server.disconnect(other),
-    ...{ peerQuota, tuning: options.testingMode === true ? tuning : undefined },
+    ...{ peerQuota, crowded: crowding.look, tuning: options.testingMode === true ? tuning : undefined },
     pageEnds: createCache<string>(limits.pageEndBytes, (name, end = '') => 100 + 2 * (name.length + end.length)),
     pattern: compilePattern,
     serverCertificate: options.serverCertificate ?? (() => undefined),
@@ -201,6 +203,7 @@ async function assemble(options: AtServerOptions, store: Store): Promise<AtServe
     },
     async close() {
       outgoing.close()
+      crowding.close()
       stopSweep()
       stopDiskWatch()
       refresh.stop()

@@ -101,10 +101,12 @@ export const limits = {
   clockFloorMs: 600_000,
   /** Changes in `interval` mode are on flash after this time: so much a power cut may cost, and a write of the flash is shared by all of them. */
   syncIntervalMs: 2_000,
-  /** Notifications of one sender that are kept until they expire: more than an hour's worth of 20 readings a second. */
+  /** Notifications of one sender: more than an hour's worth of 20 readings a second. With more, its oldest give way. */
   receivedPerPeer: 100_000,
   /** Their bytes, so that no peer fills the disk of others. */
   receivedBytesPerPeer: 67_108_864,
+  /** None goes that arrived within this time, long enough for the owner's clients to be told: a peer that is faster waits. */
+  receivedKeepMs: 10_000,
   /** Copies of records that one atSign shares, and their bytes; more are refused. */
   copiesPerPeer: 20_000,
   copiesBytesPerPeer: 67_108_864,

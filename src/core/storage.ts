@@ -181,6 +181,11 @@ export interface Store {
    * recipient stay. @returns how many were dropped
    */
   retain(now: number): Promise<number>
+  /**
+   * Drops notifications of one sender that arrived before a time, the oldest first, until no more of them are held than
+   * `most`. @returns how many were dropped
+   */
+  thinOut(sender: AtSign, most: Holding, before: number): Promise<number>
   /** Milliseconds since the epoch of the next expiry, undefined when nothing expires. */
   nextExpiry(): Promise<number | undefined>
   /**

@@ -9,6 +9,7 @@ import type { Durability, Store } from '../core/storage.ts'
 import { createAsideKeeper } from './aside-keeper.ts'
 import { closeGap, createCommits, releaseReserved } from './commits.ts'
 import { createCommitted } from './committed.ts'
+import { createCrowd } from './crowd.ts'
 import type { Database, Operation } from './database.ts'
 import { createDiskBudget, roomOf } from './disk.ts'
 import { createEnrollments } from './enrollments.ts'
@@ -246,6 +247,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     },
     sweep: (now) => sweep(database, committed, writer, now),
     retain,
+    thinOut: createCrowd(parts),
     nextExpiry: () => nextExpiry(database),
     size,
     written: () => batchBytes + database.tablesWritten(),

@@ -91,6 +91,7 @@ async function send(p: Params, ports: Ports): Promise<Reply> {
 function checkRoom(tx: Transaction, kind: HoldingKind, peer: AtSign, ports: Ports): void {
   const held = tx.holding(kind, peer)
   const { count, bytes } = ports.peerQuota[kind]
+  if (kind === 'notifications') ports.crowded(peer, held)
   if (held.count < count && held.bytes < bytes) return
   throw new AtError('AT0028', `${held.count} ${kind} of ${peer} are held, more are refused until some expire`)
 }

@@ -146,6 +146,8 @@ export interface Ports {
   disconnect(atSign: AtSign): void
   /** One metric as a session may see it. */
   metric(id: number, asked: MetricQuery): Promise<Metric | undefined>
+  /** Told before another notification of a peer is stored beside those that are held; makes room where they are many. */
+  crowded(peer: AtSign, held: Holding): void
   /** Room that one peer may take here. */
   readonly peerQuota: Readonly<Record<HoldingKind, Holding>>
   /** Client regexes are compiled here, once each. */

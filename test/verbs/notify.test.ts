@@ -274,6 +274,25 @@ describe('the room of a peer', () => {
     await until(async () => (await send('id:4:@carol:x.wavi@bob:v')) === success)
   })
 
+  test('goes to its newest notifications, as soon as the oldest have been there for some seconds', async () => {
+    const { server, send, sendAsDave } = await crowded({ notifications: { ...plenty, count: 16 }, copies: plenty })
+    expect(await sendAsDave('id:0:@carol:x.wavi@dave:v')).toBe('data:success\n@dave@')
+    for (let id = 0; id < 16; id++) {
+      expect(await send(`id:${id}:@carol:x${id}.wavi@bob:v`)).toBe(success)
+      server.clock.advance(100)
+    }
+    expect(await send('id:new:@carol:x.wavi@bob:v')).toMatch(/^error:AT0028-/)
+    server.clock.advance(10_000)
+    await until(async () => (await send('id:new:@carol:x.wavi@bob:v')) === success)
+    const owner = await asOwner(server)
+    const listed = await owner.ask('notify:list')
+    const ids = [...listed.matchAll(/"id":"([^"]+)"/g)].map(([, id]) => id)
+    expect(ids).not.toContain('1')
+    expect(ids).toEqual(expect.arrayContaining(['0', '15', 'new']))
+    expect(listed).toContain('x.wavi@dave')
+    expect(listed).not.toContain('x0.wavi@bob')
+  })
+
   test('is bounded in copies: new ones are refused, those that are there change', async () => {
     const { send, sendAsDave } = await crowded({ notifications: plenty, copies: { ...plenty, count: 2 } })
     for (const name of ['a', 'b']) expect(await send(`ttr:-1:@carol:${name}.wavi@bob:v`)).toBe(success)
