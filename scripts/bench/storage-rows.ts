@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { besideAppend, syncedAppend } from './append.ts'
 import { absoluteRow, count, type Row } from './table.ts'
 import type { World } from './world.ts'
 
@@ -36,12 +37,14 @@ export async function hourRows(world: World, quick: boolean): Promise<Row[]> {
   const what = (mode: string): string => `device writes for a 200-byte reading, 10 a second for an hour, ${mode}`
   const durable = async (mode: string, how: string): Promise<Row> =>
     absoluteRow(what(how), (await hour(mode)) / readings, 1_500, bytes)
+  const alone = (await hour('group')) / readings
+  const append = await syncedAppend(world.folder)
   const [ephemeral, idle] = [await least('ephemeral'), await least('idle')]
   const fraction = (value: number): string => `${value.toFixed(1)} bytes`
   return [
-    await durable('interval', 'durability interval'),
-    await durable('group', 'durability group (the default), each alone'),
-    await durable('together', 'durability group, the ten of a second at once'),
+    await durable('interval', 'durability interval (QoS 0)'),
+    await durable('together', 'durability group (QoS 1), the ten of a second at once'),
+    besideAppend(what('durability group (QoS 1), each alone'), alone, append),
     {
       ...absoluteRow(what('notify ephemeral'), Math.max(0, ephemeral - idle) / readings, 0, fraction),
       limit: `least of three hours: in all ${bytes(ephemeral)}, without readings ${bytes(idle)}`,
