@@ -40,6 +40,8 @@ export interface Ladder {
   readonly snapshots: string | undefined
   /** Seam for tests: told after every step that changes files. */
   readonly changed: (what: string) => Promise<void>
+  /** Seam for tests: of the database (database.ts). */
+  readonly memtableBytes?: number | undefined
 }
 
 /** A ladder on which a database is being opened. */
@@ -96,9 +98,9 @@ async function whyFull({ mending }: Climb, folder: string): Promise<string | und
   return whyUnwritable(folder)
 }
 
-async function plain({ directory, path, changed }: Climb): Promise<Database> {
+async function plain({ directory, path, changed, memtableBytes }: Climb): Promise<Database> {
   try {
-    const database = await openDatabase(path, { create: false })
+    const database = await openDatabase(path, { create: false, memtableBytes })
     await changed('the database was opened')
     return database
   } catch (cause) {
@@ -137,7 +139,7 @@ async function restore(climb: Climb, worth: 'any' | 'filled'): Promise<Database 
 
 /** From the newest snapshot, or anew when there is none. */
 async function replace(climb: Climb): Promise<Rung> {
-  const { directory, losses, path, mending, changed } = climb
+  const { directory, losses, path, mending, changed, memtableBytes } = climb
   const because = await whyFull(climb, directory)
   if (because !== undefined) throw refuse('unreadable', directory, `is empty and cannot be written: ${because}`)
   await mending.begin()
@@ -146,7 +148,7 @@ async function replace(climb: Climb): Promise<Rung> {
   const restored = await restore(climb, 'any')
   if (restored !== undefined) return { database: restored, forgetful: false }
   await mkdir(path, { mode: 0o700 })
-  const database = await openDatabase(path, { create: true })
+  const database = await openDatabase(path, { create: true, memtableBytes })
   await changed('a database was made anew')
   losses.step('nothing of the database can be used, nor any snapshot: it was made anew, and everything in it is lost')
   losses.since(0)
@@ -240,14 +242,14 @@ async function removeLeftovers(path: string, files: readonly string[]): Promise<
 }
 
 async function open(climb: Climb): Promise<Rung> {
-  const { path, mending, provisioned } = climb
+  const { path, mending, provisioned, memtableBytes } = climb
   await mending.goBack()
   const files = await filesIn(climb, path)
   // A disk that takes no changes says so below.
   await removeLeftovers(path, files).catch(() => undefined)
   if (!files.some((name) => isData(name) || name === 'CURRENT')) {
     if (provisioned) return replace(climb)
-    return { database: await openDatabase(path, { create: true }), forgetful: false }
+    return { database: await openDatabase(path, { create: true, memtableBytes }), forgetful: false }
   }
   const salvage = await inspectLogs(path, mending.afterCut).catch(() => undefined)
   return salvage === undefined ? openOrMend(climb) : openSalvaged(climb, salvage)

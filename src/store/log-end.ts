@@ -37,6 +37,8 @@ export function watchLogEnd(directory: string, memtableBytes: number): LogEnd {
   let blockLeft = 0
   /** Taken since the newest log was last looked up: at most so much is in one that is found to be new. */
   let sinceLook = 0
+  /** Of the latest batch, which may be under way still. */
+  let latest = 0
   let emptyings = 0
   let newest: number | undefined
 
@@ -62,7 +64,8 @@ export function watchLogEnd(directory: string, memtableBytes: number): LogEnd {
         allocate(entryBytes(operation))
         allocate(nodeBytes)
       }
-      sinceLook += used - before
+      latest = used - before
+      sinceLook += latest
     },
     async isNear() {
       if (emptyings > 0) return true
@@ -82,7 +85,7 @@ export function watchLogEnd(directory: string, memtableBytes: number): LogEnd {
     },
     emptying() {
       emptyings += 1
-      used = 0
+      used = latest
       blockLeft = 0
       newest = undefined
       return () => {

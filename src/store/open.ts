@@ -36,6 +36,8 @@ export interface OpenOptions {
   readonly snapshots: string | undefined
   /** Seam for tests: told after every step that changes files of the database. */
   readonly changed: (what: string) => Promise<void>
+  /** Seam for tests: of the database (database.ts). */
+  readonly memtableBytes?: number | undefined
 }
 
 /** An opened store, and what is known about its start. */

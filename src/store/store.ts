@@ -71,6 +71,8 @@ export interface StoreSeams {
   readonly migrations?: readonly Migration[]
   /** Told after every step by which a start changes files of the database. */
   readonly changed?: (what: string) => Promise<void>
+  /** Bytes of changes that LevelDB gathers before it writes a table: with few, tables appear and are merged soon. */
+  readonly memtableBytes?: number
 }
 
 /** What a store writes though nobody changed what it holds. */
@@ -139,6 +141,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
     format,
     snapshots: options.snapshots,
     changed: seams.changed ?? (async () => {}),
+    memtableBytes: seams.memtableBytes,
   }
   const { database, starts, forgetful, settle } = await openOwn(opening)
   const cacheBytes = options.cacheBytes ?? defaultCacheBytes

@@ -4,9 +4,9 @@ import { type DiskState, fillOf, nextState } from '../../src/core/disk.ts'
 const MiB = 1_048_576
 
 test('a store fills the disk that it lies on, or what it may take', () => {
-  expect(fillOf({ totalBytes: 400 * MiB, freeBytes: 100 * MiB }, 10 * MiB, undefined)).toBe(0.75)
-  expect(fillOf({ totalBytes: 400 * MiB, freeBytes: 100 * MiB }, 10 * MiB, 11 * MiB)).toBeCloseTo(0.909)
-  expect(fillOf({ totalBytes: 400 * MiB, freeBytes: 100 * MiB }, 10 * MiB, 90 * MiB)).toBe(0.75)
+  expect(fillOf({ totalBytes: 800 * MiB, freeBytes: 200 * MiB }, 10 * MiB, undefined)).toBe(0.75)
+  expect(fillOf({ totalBytes: 800 * MiB, freeBytes: 200 * MiB }, 10 * MiB, 11 * MiB)).toBeCloseTo(0.909)
+  expect(fillOf({ totalBytes: 800 * MiB, freeBytes: 200 * MiB }, 10 * MiB, 90 * MiB)).toBe(0.75)
 })
 
 test('a large disk with more than 1 GiB left is not full', () => {
@@ -15,8 +15,8 @@ test('a large disk with more than 1 GiB left is not full', () => {
 })
 
 test('a small disk is full while the database still has room to work in', () => {
-  const fill = (freeMiB: number) => fillOf({ totalBytes: 200 * MiB, freeBytes: freeMiB * MiB }, 0, undefined)
-  expect([fill(80), fill(63), fill(31)].map((at) => nextState('ok', at))).toEqual(['ok', 'tight', 'full'])
+  const fill = (freeMiB: number) => fillOf({ totalBytes: 400 * MiB, freeBytes: freeMiB * MiB }, 0, undefined)
+  expect([fill(144), fill(127), fill(95)].map((at) => nextState('ok', at))).toEqual(['ok', 'tight', 'full'])
 })
 
 test('states begin higher than they end', () => {

@@ -157,7 +157,7 @@ test('a disk that is too small for the snapshot that is to be restored is said, 
   await store.close()
 })
 
-const remountLarger = (folder: string) => run('mount', ['-o', 'remount,size=96m', folder])
+const remountLarger = (folder: string) => run('mount', ['-o', 'remount,size=160m', folder])
 
 test('a file system that became read-only serves reads, refuses changes with a sentence, and takes them once it can be written', async () => {
   const folder = await disk('32m')

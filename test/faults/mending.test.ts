@@ -26,10 +26,13 @@ const write = (store: Store, key: string): Promise<number> =>
     ),
   )
 
+/** Beside such a memtable what is written here is so little that it stays in the log. */
+const leavesLog = { memtableBytes: 64 * 1_048_576 }
+
 /** Written in four sittings, with a snapshot in between. */
 async function fill(directory: string, snapshots: string): Promise<void> {
   for (let sitting = 0; sitting < 4; sitting += 1) {
-    const store = await open(directory, snapshots)
+    const store = await openStore({ directory, atSign: '@alice', clock, snapshots }, leavesLog)
     for (const key of keys.slice(sitting * 100, sitting * 100 + 100)) await write(store, key)
     if (sitting === 2) await saveSnapshot(snapshots, store.snapshot(), { keep: 2 })
     await store.close()

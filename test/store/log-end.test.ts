@@ -21,7 +21,7 @@ test('LevelDB never goes on to a new log without warning, and warnings are few',
   await fc.assert(
     fc.asyncProperty(batches, fc.integer({ min: 100, max: 3_000 }), async (rows, most) => {
       const path = await temporary()
-      const database = await openDatabase(path, { create: true })
+      const database = await openDatabase(path, { create: true, memtableBytes: 1_048_576 })
       let [changes, warnings, written] = [0, 0, 0]
       for (const row of rows) {
         const near = await database.isLogEnding()
