@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Faults of the disk and of the power: `npm run test:faults` in about three minutes, `npm run test:faults -- --full` all of
-# them. What a failure prints as its seed repeats it: `npm run test:faults -- --seed=<seed>`. Other words go to vitest.
+# Faults of the disk and of the power: `npm run test:faults` in about three minutes, `npm run test:faults -- --full` many more
+# in about an hour. What a failure prints as its seed repeats it: `npm run test:faults -- --seed=<seed>`. Other words go to vitest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 words=()

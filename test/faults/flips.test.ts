@@ -9,7 +9,7 @@ import type { Notification } from '../../src/core/notification.ts'
 import { openStore } from '../../src/store/store.ts'
 import { manualClock } from '../support/clock.ts'
 import type { Flip, Outcome } from './flip-reader.ts'
-import { bundled, createRandom, howMany, place, seed } from './settings.ts'
+import { bundled, createProgress, createRandom, howMany, placeInMemory, seed } from './settings.ts'
 
 const flips = howMany(1_200, 20_000)
 const smears = howMany(200, 4_000)
@@ -100,11 +100,12 @@ function createReader(script: string, directory: string) {
 
 /** Opens the store with each of some damages. @returns what must not be, and how much was lost */
 async function readAll(count: number, smear: number) {
-  const folder = await place()
+  const folder = await placeInMemory()
   const from = join(folder, 'sound')
   const expected = await makeStore(from)
   const reader = createReader(await bundled('flip-reader'), join(folder, 'harmed'))
   onTestFinished(reader.close)
+  const progress = createProgress(smear > 0 ? 'smears' : 'flips', count)
   const bad: string[] = []
   const seen = { damages: 0, lost: 0, older: 0, repaired: 0 }
   for (const { file, bit } of choose(await filesIn(from), count, createRandom(seed))) {
@@ -117,6 +118,7 @@ async function readAll(count: number, smear: number) {
     const unnamed = outcome?.unnamed.map((one) => `unnamed ${one}`) ?? []
     const what = [...wrong, ...unnamed]
     if (what.length > 0) bad.push(`${file} bit ${bit}: ${what.slice(0, 5).join(', ')}`)
+    progress()
   }
   process.stdout.write(`${JSON.stringify(seen)}\n`)
   return { bad, seen }

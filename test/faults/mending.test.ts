@@ -8,7 +8,7 @@ import { systemClock as clock } from '../../src/core/clock.ts'
 import type { Store } from '../../src/core/storage.ts'
 import { saveSnapshot } from '../../src/store/snapshot-files.ts'
 import { openStore } from '../../src/store/store.ts'
-import { bundled, createRandom, howMany, place, seed } from './settings.ts'
+import { bundled, createProgress, createRandom, howMany, placeInMemory, seed } from './settings.ts'
 
 /** Starts of each kind that are killed while they put a damaged store right. */
 const rounds = howMany(6, 200)
@@ -91,10 +91,11 @@ async function outcome(directory: string, snapshots: string): Promise<{ found: s
 
 test(`a start that is killed ${rounds} times in each way while it puts a store right costs nothing more (seed ${seed})`, async () => {
   const random = createRandom(seed)
-  const folder = await place()
+  const folder = await placeInMemory()
   const [sound, directory, snapshots] = [join(folder, 'sound'), join(folder, 'harmed'), join(folder, 'snapshots')]
   const script = await bundled('opener')
   await fill(sound, snapshots)
+  const progress = createProgress('mending', rounds * Object.keys(harms).length)
   const bad: string[] = []
   let underWay = 0
   const kill = async (longestMs: number): Promise<void> => {
@@ -115,6 +116,7 @@ test(`a start that is killed ${rounds} times in each way while it puts a store r
       wanted ??= one
       if (one.found !== wanted.found) bad.push(`${name}, round ${round}: ${one.found.slice(-60)}`)
       await rm(directory, { recursive: true })
+      if (round > 0) progress()
     }
     expect(wanted?.found).toMatch(/"tells":true,"reuses":false/)
   }

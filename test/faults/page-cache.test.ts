@@ -1,4 +1,4 @@
-import { copyFile, link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, cp, link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
@@ -6,7 +6,7 @@ import type { Durability } from '../../src/core/storage.ts'
 import { openStore } from '../../src/store/store.ts'
 import { manualClock } from '../support/clock.ts'
 import { type Acknowledged, nothing, verify } from './check.ts'
-import { createRandom, howMany, place, seed } from './settings.ts'
+import { createProgress, createRandom, howMany, place, placeInMemory, seed } from './settings.ts'
 import { type Place, step, writers } from './workload.ts'
 
 // A power cut takes what is in the page cache and not on flash. A real run is recorded: before and after every batch, how
@@ -14,11 +14,16 @@ import { type Place, step, writers } from './workload.ts'
 // again: what was synced is there; of the rest any part may be missing, zero or torn; files that were removed may be there
 // still; what the list of tables (synced by LevelDB itself) does not name yet may be missing.
 
-/** Batches that are recorded: some megabytes, so that logs become tables and tables are merged. */
-const batches = howMany(260, 1_500)
-const endings = howMany(1, 8)
+/** Runs that are recorded. */
+const runs = howMany(1, 6)
+/** Of those runs in turn: many small tables that are merged, or long logs. */
+const memtableBytes = [64, 128, 256, 512].map((kib) => kib * 1024)
+/** Batches of a run: a megabyte and more. All of it is read again after each. */
+const batches = 260
+/** Endings of each batch. */
+const endings = howMany(1, 5)
 /** Batches during which a table appears. */
-const leastTables = howMany(1, 4)
+const leastTables = 2
 
 /** Milliseconds that a step of all writers takes, by their clock; in `interval` mode a sync comes every few steps. */
 const stepMs = 500
@@ -46,19 +51,29 @@ const isContent = (name: string): boolean => /^(?:CURRENT|MANIFEST-\d+|\d+\.(?:l
 
 const isNewTable = (name: string, before: Lengths): boolean => name.endsWith('.ldb') && !before.has(name)
 
-/** Lengths now; every file gets a second name under which it outlives its removal. */
-async function look(level: string, archive: string): Promise<Lengths> {
+/** Lengths as they come; every file gets a second name under which it outlives its removal. */
+async function glance(level: string, archive: string): Promise<Lengths> {
   const lengths: Lengths = new Map()
-  const names = (await readdir(level)).filter(isContent)
-  // The list of tables first: what it names is there by then.
-  names.sort((a, b) => Number(b.startsWith('MANIFEST')) - Number(a.startsWith('MANIFEST')))
-  for (const name of names) {
-    const info = await stat(join(level, name)).catch(() => undefined)
-    if (info === undefined) continue
+  for (const name of (await readdir(level)).filter(isContent)) {
     await link(join(level, name), join(archive, name)).catch(() => undefined)
-    lengths.set(name, info.size)
+    // LevelDB may have removed it before it got its second name.
+    const info = await stat(join(archive, name)).catch(() => undefined)
+    if (info !== undefined) lengths.set(name, info.size)
   }
   return lengths
+}
+
+const sizeOfLists = (lengths: Lengths): number =>
+  [...lengths].reduce((sum, [name, size]) => sum + (name.startsWith('MANIFEST') ? size : 0), 0)
+
+/** Lengths at one moment: LevelDB merges tables meanwhile, and removes those that its list does not name any more. */
+async function look(level: string, archive: string): Promise<Lengths> {
+  for (let before = await glance(level, archive); ; ) {
+    const lengths = await glance(level, archive)
+    // The list was the same all the while, so what it names was there when the names of the files were read.
+    if (sizeOfLists(lengths) === sizeOfLists(before)) return lengths
+    before = lengths
+  }
 }
 
 const copyOf = ({ change, delivery }: Acknowledged): Acknowledged => ({ change: [...change], delivery: [...delivery] })
@@ -76,6 +91,7 @@ function createHistory(now: () => number) {
 async function record(
   folder: string,
   durability: Durability,
+  memtable: number | undefined,
 ): Promise<{ steps: Step[]; archive: string; marker: string }> {
   const [directory, archive] = [join(folder, 'store'), join(folder, 'archive')]
   const level = join(directory, 'level')
@@ -96,6 +112,7 @@ async function record(
   const store = await openStore(
     { directory, atSign: '@alice', clock, outboxPerPeer: 1_000_000, durability, intervalMs },
     {
+      ...(memtable === undefined ? {} : { memtableBytes: memtable }),
       async aroundSync(sync) {
         const run = async (): Promise<void> => {
           // What comes while it is under way may miss it.
@@ -182,19 +199,29 @@ async function make(
 const shown = (error: unknown): string =>
   error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
 
-test.each<[Durability, string]>([
-  ['group', 'nothing that was acknowledged is lost'],
-  ['interval', 'nothing is lost that was acknowledged an interval ago'],
-])(`of ${batches} batches and more in %s mode, each cut off in the middle, %s (seed ${seed})`, async (durability) => {
-  const random = createRandom(seed)
-  const folder = await place()
-  const { steps, archive, marker } = await record(folder, durability)
-  const kinds: readonly Ending[] = ['lost', 'torn', 'zero', 'rot', 'whole']
+const kinds: readonly Ending[] = ['lost', 'torn', 'zero', 'rot', 'whole']
+
+/** Cuts every batch of a run off in the middle. @returns what must not be */
+async function cutOff(
+  durability: Durability,
+  run: number,
+  random: () => number,
+  progress: () => void,
+): Promise<string[]> {
+  const recorded = await place()
+  const {
+    steps,
+    archive: onDisk,
+    marker,
+  } = await record(recorded, durability, memtableBytes[run % memtableBytes.length])
+  expect(steps.length).toBeGreaterThanOrEqual(batches)
+  const folder = await placeInMemory()
+  const [archive, directory] = [join(folder, 'archive'), join(folder, 'cut')]
+  await cp(onDisk, archive, { recursive: true })
   const bad: string[] = []
   for (const [index, one] of steps.entries()) {
     for (let turn = 0; turn < endings; turn += 1) {
       const ending = kinds[(index + turn) % kinds.length] ?? 'lost'
-      const directory = join(folder, 'cut')
       await mkdir(join(directory, 'level'), { recursive: true })
       await writeFile(join(directory, 'store.json'), marker)
       await writeFile(join(directory, 'starts.json'), JSON.stringify({ early: 1 }))
@@ -204,11 +231,25 @@ test.each<[Durability, string]>([
         const { acknowledged, durable } = one.before
         await verify(store, acknowledged, true, durable).finally(() => store.close())
       } catch (error) {
-        bad.push(`batch ${index}, ${ending}: ${shown(error)}`)
+        bad.push(`run ${run}, batch ${index}, ${ending}: ${shown(error)}`)
       }
       await rm(directory, { recursive: true })
+      progress()
     }
   }
-  expect(bad).toEqual([])
-  expect(steps.length).toBeGreaterThanOrEqual(batches)
-})
+  return bad
+}
+
+test.each<[Durability, string]>([
+  ['group', 'nothing that was acknowledged is lost'],
+  ['interval', 'nothing is lost that was acknowledged an interval ago'],
+])(
+  `of ${runs * batches} batches and more in %s mode, each cut off in the middle, %s (seed ${seed})`,
+  async (durability) => {
+    const random = createRandom(seed)
+    const progress = createProgress(`page cache, ${durability}`, runs * batches * endings)
+    const bad: string[] = []
+    for (let run = 0; run < runs; run += 1) bad.push(...(await cutOff(durability, run, random, progress)))
+    expect(bad).toEqual([])
+  },
+)

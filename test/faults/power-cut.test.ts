@@ -7,7 +7,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { systemClock as clock } from '../../src/core/clock.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type Acknowledged, nothing, verify } from './check.ts'
-import { bundled, createRandom, howMany, place, seed } from './settings.ts'
+import { bundled, createProgress, createRandom, howMany, place, seed } from './settings.ts'
 import { writers } from './workload.ts'
 
 const cuts = howMany(200, 2_000)
@@ -42,6 +42,7 @@ async function runAndKill(directory: string, known: Acknowledged, afterMs: numbe
 test(`${cuts} power cuts at any moment cost nothing that was acknowledged (seed ${seed})`, async () => {
   const random = createRandom(seed)
   const folder = await place()
+  const progress = createProgress('power cuts', cuts)
   let directory = ''
   let known = nothing()
   let changes = 0
@@ -61,6 +62,7 @@ test(`${cuts} power cuts at any moment cost nothing that was acknowledged (seed 
     } finally {
       await store.close()
     }
+    progress()
   }
   expect(known.change).toHaveLength(writers)
   expect(changes).toBeGreaterThan(cuts)

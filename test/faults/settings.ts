@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -37,9 +37,44 @@ export async function bundled(name: string): Promise<string> {
   return outfile
 }
 
-/** A folder that goes with the test. */
-export async function place(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'atedge-faults-'))
+/** Where files need no disk. */
+const memory = '/dev/shm'
+/** Room that a part may need there. */
+const memoryBytes = 256 * 1024 * 1024
+
+async function roomInMemory(): Promise<number> {
+  const { bavail, bsize } = await statfs(memory)
+  return bavail * bsize
+}
+
+async function folderIn(parent: string): Promise<string> {
+  const folder = await mkdtemp(join(parent, 'atedge-faults-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return folder
+}
+
+/** A folder that goes with the test. */
+export const place = (): Promise<string> => folderIn(tmpdir())
+
+/** The same in memory, where there is room: for what is harmed by hand, and asks nothing of a disk. */
+export async function placeInMemory(): Promise<string> {
+  const room = await roomInMemory().catch(() => 0)
+  return folderIn(room > memoryBytes ? memory : tmpdir())
+}
+
+const progressMs = 60_000
+
+/** Says about once a minute how far a long part is. @returns a function that is called for each of its steps */
+export function createProgress(part: string, total: number): () => void {
+  const begun = performance.now()
+  let done = 0
+  let said = begun
+  return () => {
+    done += 1
+    const now = performance.now()
+    if (!full || (now - said < progressMs && done !== total)) return
+    said = now
+    const rate = (done / ((now - begun) / 1_000)).toFixed(1)
+    process.stdout.write(`${part}: ${done} of ${total}, ${rate} a second\n`)
+  }
 }
