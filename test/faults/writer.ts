@@ -7,7 +7,12 @@ import { type Place, step } from './workload.ts'
 // the store and with where each writer stands as JSON.
 
 const [directory = '', places = '[]'] = process.argv.slice(2)
-const store = await openStore({ directory, atSign: '@alice', clock: systemClock, outboxPerPeer: 1_000_000 })
+/** Full after some milliseconds, so that tables appear and are merged before the process is killed. */
+const memtableBytes = 128 * 1024
+const store = await openStore(
+  { directory, atSign: '@alice', clock: systemClock, outboxPerPeer: 1_000_000 },
+  { memtableBytes },
+)
 // At once and whole: what is said here is what the test holds the store to.
 const say = (what: string, writer: number, number: number) => writeSync(1, `${what} ${writer} ${number}\n`)
 
