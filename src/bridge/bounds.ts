@@ -15,6 +15,8 @@ export const bounds = {
   /** Bytes and topics of retained messages; a further one is delivered, not kept. */
   retainedBytes: 8_388_608,
   retainedTopics: 10_000,
+  /** Topics whose records are known, by their characters and rules; those unused longest are looked at anew. */
+  routeBytes: 524_288,
   /** Longest path into a payload, in characters and in steps. */
   pathLength: 256,
   pathSteps: 16,

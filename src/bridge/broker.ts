@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Aedes, AuthenticateError, Client } from 'aedes'
+import { createInOrder, type InOrder } from '../core/in-order.ts'
 import type { Log } from '../core/log.ts'
 import { bounds } from './bounds.ts'
 import { type Connection, type Guarded, guard } from './guard.ts'
@@ -38,11 +39,13 @@ export interface Broker {
 interface Line extends Guarded {
   readonly local: boolean
   readonly subscriptions: Set<string>
-  /** Messages that wait for their commit. */
-  inFlight: number
-  /** Ends when every message taken so far has been answered. */
-  answered: Promise<void>
+  /** Messages that wait for their commit are answered in the order in which they came (MQTT 3.1.1, 4.6). */
+  readonly answers: InOrder<Outcome, Done>
 }
+
+/** Why a message is not acknowledged, or null. */
+type Outcome = Error | null
+type Done = (outcome: Outcome) => void
 
 /**
  * Starts the embedded broker. A message is given to `take` before aedes acknowledges and forwards it: aedes itself answers a
@@ -52,7 +55,7 @@ interface Line extends Guarded {
 export async function startBroker({ listen, take, user, log }: BrokerParts): Promise<Broker> {
   const lines = new Map<unknown, Line>()
   const retained = createRetainedBudget({ topics: bounds.retainedTopics, bytes: bounds.retainedBytes })
-  const pending = new Set<Promise<Error | null>>()
+  const pending = new Set<Promise<Outcome>>()
   let closing = false
 
   // Its code is looked at once the device listens: a start need not wait for it.
@@ -80,18 +83,21 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
     authorizePublish(client, packet, done) {
       if (packet.topic.startsWith('$SYS/')) return done(new Error('$SYS topics belong to the broker'))
       if (closing) return done(new Error('the broker is closing'))
-      const payload = Buffer.from(packet.payload)
+      const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
       if (packet.retain && !retained.admit(packet.topic, payload.length)) packet.retain = false
       const line = client === null ? undefined : lines.get(client.conn)
-      // Nothing comes again of a QoS 0 message, so that its sensor is not dropped.
-      const outcome = take(packet.topic, payload, packet.qos).then(
-        () => null,
-        (cause: unknown) => (packet.qos === 0 ? null : asError(cause)),
+      const end = (error: Outcome): Outcome => {
+        pending.delete(outcome)
+        return error
+      }
+      const outcome: Promise<Outcome> = take(packet.topic, payload, packet.qos).then(
+        () => end(null),
+        // Nothing comes again of a QoS 0 message, so that its sensor is not dropped.
+        (cause: unknown) => end(packet.qos === 0 ? null : asError(cause)),
       )
       pending.add(outcome)
-      void outcome.then(() => pending.delete(outcome))
       if (line === undefined) void outcome.then(done)
-      else answerInOrder(line, outcome, done, log)
+      else answerInOrder(line, outcome, done)
     },
   })
   aedes.on('unsubscribe', (topics, client) => {
@@ -110,7 +116,7 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
       socket.destroy()
       return
     }
-    const line = openLine(socket)
+    const line = openLine(socket, log)
     lines.set(line.stream, line)
     line.stream.once('close', () => lines.delete(line.stream))
     aedes.handle(line.stream)
@@ -126,7 +132,7 @@ export async function startBroker({ listen, take, user, log }: BrokerParts): Pro
     async close() {
       closing = true
       const gone = listener.close()
-      await Promise.all([...pending, ...[...lines.values()].map(({ answered }) => answered)])
+      await Promise.all(pending)
       // The last acknowledgements leave in the next turn of the loop.
       await new Promise((resolve) => setImmediate(resolve))
       await closeAedes(aedes)
@@ -153,32 +159,27 @@ function forwardIfHeard(aedes: Aedes, hasSubscribers: () => boolean): void {
   Reflect.set(aedes, 'publish', forward)
 }
 
-function openLine(socket: Connection): Line {
+function openLine(socket: Connection, log: Log): Line {
   const local = isLoopback(socket.remoteAddress)
   const guarded = guard(socket, bounds.packetBytes)
-  return { ...guarded, local, subscriptions: new Set(), inFlight: 0, answered: Promise.resolve() }
+  const conclude = (outcome: Outcome, done: Done): void => {
+    try {
+      done(outcome)
+    } catch (cause) {
+      log('warn', 'an MQTT connection failed', { reason: asError(cause).message })
+      guarded.stream.destroy()
+    }
+  }
+  const answers = createInOrder(conclude, () => {
+    if (answers.waiting() < bounds.inFlight / 2) guarded.release()
+  })
+  return { ...guarded, local, subscriptions: new Set(), answers }
 }
 
-type Done = (error?: Error | null) => void
-
-/**
- * Answers the messages of a connection in the order in which they came (MQTT 3.1.1, 4.6), although their commits run side by
- * side, and stops reading while too many wait.
- */
-function answerInOrder(line: Line, outcome: Promise<Error | null>, done: Done, log: Log): void {
-  line.inFlight++
-  if (line.inFlight >= bounds.inFlight) line.hold()
-  line.answered = line.answered
-    .then(() => outcome)
-    .then((error) => {
-      line.inFlight--
-      if (line.inFlight < bounds.inFlight / 2) line.release()
-      done(error)
-    })
-    .catch((cause: unknown) => {
-      log('warn', 'an MQTT connection failed', { reason: asError(cause).message })
-      line.stream.destroy()
-    })
+/** The commits of a connection's messages run side by side; reading stops while too many of them wait. */
+function answerInOrder(line: Line, outcome: Promise<Outcome>, done: Done): void {
+  line.answers.add(outcome, done)
+  if (line.answers.waiting() >= bounds.inFlight) line.hold()
 }
 
 function logErrors(aedes: Aedes, log: Log): void {

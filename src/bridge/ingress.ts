@@ -6,7 +6,7 @@ import type { Durability } from '../core/storage.ts'
 import { bounds } from './bounds.ts'
 import { createLanes } from './lanes.ts'
 import { type Mapping, map, type Problem, type Reading } from './mapping.ts'
-import { type Last, passes } from './policy.ts'
+import { isSelective, type Last, passes } from './policy.ts'
 import { createUnfinished, type Message } from './unfinished.ts'
 
 /** What the bridge needs of a client of the atServer. */
@@ -66,6 +66,8 @@ export interface IngressParts {
   readonly unacknowledged?: Durability | undefined
 }
 
+type Outcome = 'committed' | 'suppressed' | 'refused'
+
 // Errors that the same command gets every time: redelivery would only stop the sensor for ever.
 const hopeless: ReadonlySet<ErrorCode> = new Set(['AT0003', 'AT0009', 'AT0016', 'AT0022', 'AT0032'])
 
@@ -76,39 +78,53 @@ export function createIngress({ mapping, client, clock, log, autoNotify, unackno
   const unfinished = createUnfinished(clock)
   const complain = createComplaints(clock, log)
 
-  const store = async (reading: Reading, message: Message, usual?: Durability): Promise<keyof typeof counters> => {
-    const name = `${reading.rule.index} ${reading.key}`
-    if (!passes(reading.rule.rule, remembered.get(name), reading)) return 'suppressed'
-    const failures = await failuresOf(
-      reading.delivery.recipients.map((to) =>
-        deliver(client, reading, to, { autoNotify, message, durability: reading.delivery.durability ?? usual }),
-      ),
-    )
+  const conclude = (reading: Reading, failures: readonly unknown[]): Outcome => {
     const curable = failures.find((cause) => !(cause instanceof AtError && hopeless.has(cause.code)))
     if (curable !== undefined) throw curable
     if (failures[0] instanceof Error)
       complain({ rule: reading.rule, message: `${reading.key}: ${failures[0].message}` })
-    if (failures.length > 0) return 'refused'
-    remembered.set(name, reading)
-    return 'committed'
+    return failures.length > 0 ? 'refused' : 'committed'
   }
 
-  const settle = async (reading: Reading, message: Message, usual?: Durability): Promise<void> => {
-    try {
-      counters[await lanes.run(reading.key, () => store(reading, message, usual))]++
-    } catch (cause) {
-      counters.failed++
-      log('warn', 'a reading could not be stored', {
-        rule: reading.rule.index + 1,
-        key: reading.key,
-        reason: reasonOf(cause),
-      })
-      throw cause
-    }
+  const store = (reading: Reading, message: Message, usual?: Durability): Promise<Outcome> => {
+    const { durability = usual, recipients } = reading.delivery
+    const how = { autoNotify, message, durability }
+    return failuresOf(recipients.map((to) => deliver(client, reading, to, how))).then((failures) =>
+      conclude(reading, failures),
+    )
   }
+
+  const storeIfWorth = (reading: Reading, message: Message, usual?: Durability): Promise<Outcome> => {
+    const { rule } = reading.rule
+    if (!isSelective(rule)) return store(reading, message, usual)
+    const name = `${reading.rule.index} ${reading.key}`
+    if (!passes(rule, remembered.get(name), reading)) return Promise.resolve('suppressed')
+    return store(reading, message, usual).then((outcome) => {
+      if (outcome === 'committed') remembered.set(name, reading)
+      return outcome
+    })
+  }
+
+  const fail = (reading: Reading, cause: unknown): never => {
+    counters.failed++
+    log('warn', 'a reading could not be stored', {
+      rule: reading.rule.index + 1,
+      key: reading.key,
+      reason: reasonOf(cause),
+    })
+    throw cause
+  }
+
+  const settle = (reading: Reading, message: Message, usual?: Durability): Promise<unknown> =>
+    lanes
+      .run(reading.key, () => storeIfWorth(reading, message, usual))
+      .then(
+        (outcome) => counters[outcome]++,
+        (cause: unknown) => fail(reading, cause),
+      )
 
   return {
-    async take(topic, payload, qos) {
+    take(topic, payload, qos) {
       counters.received++
       const { readings, problems } = map(mapping, topic, payload, clock.now())
       if (readings.length + problems.length === 0) counters.ignored++
@@ -116,37 +132,23 @@ export function createIngress({ mapping, client, clock, log, autoNotify, unackno
       for (const problem of problems) complain(problem)
       const message = unfinished.begin(topic, payload)
       const usual = qos === 0 ? unacknowledged : undefined
-      const failures = await failuresOf(readings.map((reading) => settle(reading, message, usual)))
-      if (failures.length > 0) throw failures[0]
-      message.finish()
+      return failuresOf(readings.map((reading) => settle(reading, message, usual))).then((failures) => {
+        if (failures.length > 0) throw failures[0]
+        message.finish()
+      })
     },
     stats: () => ({ ...counters }),
   }
 }
 
+const none = (): readonly unknown[] => []
+const one = (cause: unknown): readonly unknown[] => [cause]
+
 /** Waits for all. @returns why some have failed, in their order */
-async function failuresOf(tasks: readonly Promise<unknown>[]): Promise<unknown[]> {
-  const [only] = tasks
-  if (only !== undefined && tasks.length === 1) {
-    try {
-      await only
-      return []
-    } catch (cause) {
-      return [cause]
-    }
-  }
-  const ends = tasks.map((task) =>
-    task.then(
-      () => undefined,
-      (cause: unknown) => ({ cause }),
-    ),
-  )
-  const failures: unknown[] = []
-  for (const end of ends) {
-    const failure = await end
-    if (failure !== undefined) failures.push(failure.cause)
-  }
-  return failures
+function failuresOf(tasks: readonly Promise<unknown>[]): Promise<readonly unknown[]> {
+  const ends = tasks.map((task) => task.then(none, one))
+  const [only] = ends
+  return only !== undefined && ends.length === 1 ? only : Promise.all(ends).then((lists) => lists.flat())
 }
 
 const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
@@ -154,26 +156,28 @@ const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.mes
 const prefixOf = (recipient: string): string => (recipient === 'self' ? '' : `${recipient}:`)
 
 /** Gives a recipient its record and its notification; what an earlier attempt at the message has given is not repeated. */
-async function deliver(
+function deliver(
   client: BridgeClient,
   reading: Reading,
   recipient: string,
   { autoNotify, message, durability }: { autoNotify: boolean; message: Message; durability: Durability | undefined },
-): Promise<void> {
+): Promise<unknown> {
   const { delivery, text, rule } = reading
   const { ttl, ttr } = delivery
   const how = durability === undefined ? {} : { durability }
   const key = `${prefixOf(recipient)}${reading.key}`
   const step = `${rule.index} ${key}`
-  if (delivery.update) {
+  const put = (): Promise<unknown> => {
     const life = { ...(ttl === undefined ? {} : { ttl }), ...(ttr === undefined ? {} : { ttr }) }
-    await message.once(`put ${step}`, () => client.put(key, text, { ...how, ...life }))
+    return message.once(`put ${step}`, () => client.put(key, text, { ...how, ...life }))
   }
-  const told = delivery.update && autoNotify
-  if (delivery.notify === false || told || !recipient.startsWith('@')) return
-  const life = ttl === undefined ? {} : { ttln: ttl }
-  const options = delivery.notify === 'ephemeral' ? { ...life, ephemeral: true } : { ...life, ...how }
-  await message.once(`notify ${step}`, () => client.notify(key, text, options))
+  const notify = (): Promise<unknown> => {
+    const life = ttl === undefined ? {} : { ttln: ttl }
+    const options = delivery.notify === 'ephemeral' ? { ...life, ephemeral: true } : { ...life, ...how }
+    return message.once(`notify ${step}`, () => client.notify(key, text, options))
+  }
+  if (!delivery.update) return notify()
+  return delivery.notify === false || autoNotify || !recipient.startsWith('@') ? put() : put().then(notify)
 }
 
 /** The last stored reading of each key, as many as `bounds.remembered`. */

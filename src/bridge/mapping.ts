@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { type Cache, createCache } from '../core/cache.ts'
 import { bounds } from './bounds.ts'
 import { valueAt } from './json-path.ts'
 import { type CompiledRule, compileRule, type Delivery, nameRecord, type Rule, type RuleFault } from './rule.ts'
@@ -10,6 +11,14 @@ export type { Delivery, Rule } from './rule.ts'
 export interface Mapping {
   readonly rules: readonly CompiledRule[]
   readonly namespace: string
+  /** Where the topics that came last go. */
+  readonly routes: Cache<readonly Route[]>
+}
+
+/** What a rule that takes a topic makes of it: the name of a record, or why there is none. */
+interface Route {
+  readonly rule: CompiledRule
+  readonly named: ReturnType<typeof nameRecord>
 }
 
 /** One value of one sensor at one time. */
@@ -61,7 +70,21 @@ export function compileRules(rules: readonly Rule[], namespace: string): Mapping
     if (isFault(result)) throw new Error(`rules[${i}].${result.member}: ${result.message}`)
     return result
   })
-  return { rules: compiled, namespace }
+  const sizeOf = (topic: string, routes: readonly Route[] = []) => 2 * topic.length + 256 * (1 + routes.length)
+  return { rules: compiled, namespace, routes: createCache(bounds.routeBytes, sizeOf) }
+}
+
+/** Sensors send to few topics again and again, so that each is looked at once. */
+function routesOf({ rules, namespace, routes }: Mapping, topic: string): readonly Route[] {
+  const known = routes.get(topic)?.value
+  if (known !== undefined) return known
+  const levels = topic.split('/')
+  const found = rules.flatMap((rule) => {
+    const captures = matchTopic(rule.filter, levels)
+    return captures === undefined ? [] : [{ rule, named: nameRecord(rule, captures, namespace) }]
+  })
+  routes.set(topic, found)
+  return found
 }
 
 /**
@@ -69,19 +92,15 @@ export function compileRules(rules: readonly Rule[], namespace: string): Mapping
  * @param at time of the message, milliseconds since the epoch
  */
 export function map(mapping: Mapping, topic: string, payload: Uint8Array, at: number): Mapped {
-  const levels = topic.split('/')
   const readings: Reading[] = []
   const problems: Problem[] = []
   const decoded = decodeOnce(payload)
-  for (const rule of mapping.rules) {
-    const captures = matchTopic(rule.filter, levels)
-    if (captures === undefined) continue
-    const name = nameRecord(rule, captures, mapping.namespace)
-    const result = 'problem' in name ? name : valueFrom(rule, decoded)
-    if ('name' in name && 'value' in result) {
+  for (const { rule, named } of routesOf(mapping, topic)) {
+    const result = 'problem' in named ? named : valueFrom(rule, decoded)
+    if ('name' in named && 'value' in result) {
       const { value } = result
       const text = textOf(rule.rule, value, at)
-      readings.push({ rule, key: name.name, value, text, at, delivery: rule.delivery })
+      readings.push({ rule, key: named.name, value, text, at, delivery: rule.delivery })
     } else if ('problem' in result) problems.push({ rule, message: sentence(rule, topic, result.problem) })
   }
   return { readings, problems }

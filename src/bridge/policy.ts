@@ -12,6 +12,10 @@ export interface Last {
   readonly value: string | number | boolean
 }
 
+/** Whether a policy leaves out anything: for one that does not, no reading has to be remembered. */
+export const isSelective = ({ minInterval, changeThreshold }: Policy): boolean =>
+  minInterval !== undefined || changeThreshold !== undefined
+
 /** Whether a reading is worth storing after the last one. The first always is; a clock that went back holds nothing up. */
 export function passes(policy: Policy, last: Last | undefined, next: Last): boolean {
   if (last === undefined) return true

@@ -5,7 +5,7 @@ import { bounds } from './bounds.ts'
 /** What was done for one message: its sensor sends it again until all of it is. */
 export interface Message {
   /** Does a step unless an earlier attempt at the same message has done it. */
-  once(step: string, task: () => Promise<unknown>): Promise<void>
+  once(step: string, task: () => Promise<unknown>): Promise<unknown>
   /** All is done: the same words in another message are new ones. */
   finish(): void
 }
@@ -36,15 +36,15 @@ export function createUnfinished(clock: Clock): Unfinished {
         if (known.size > bounds.unfinished && !oldest.done) known.delete(oldest.value)
       }
       return {
-        async once(step, task) {
-          if (done.includes(step)) return
-          try {
-            await task()
-            done.push(step)
-          } catch (error) {
-            remember()
-            throw error
-          }
+        once(step, task) {
+          if (done.includes(step)) return Promise.resolve()
+          return task().then(
+            () => done.push(step),
+            (error: unknown) => {
+              remember()
+              throw error
+            },
+          )
         },
         finish() {
           if (known.size > 0) known.delete(name())

@@ -136,8 +136,8 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
   if (keys.atSign !== self) throw refused(keys.atSign, `is whom these keys belong to, not ${self}`)
   const session = createSession(options)
   const sessions = createDurableSessions(options)
-  const ask = async (line: string, durability?: Durability): Promise<string> =>
-    replyData(await (durability === undefined ? session : sessions.of(durability)).repeatable(line))
+  const ask = (line: string, durability?: Durability): Promise<string> =>
+    (durability === undefined ? session : sessions.of(durability)).repeatable(line).then(replyData)
   const pairKeys = createPairKeys(keys, session.repeatable, clock.now, options.unreachable)
   const seal = createSeal(keys, pairKeys)
   const opener = createOpener(keys, pairKeys)

@@ -30,12 +30,12 @@ export interface Session {
 /** The reference atServer itself asks a peer for up to 30 seconds (page 08, section 12). */
 const defaultReplyMs = 35_000
 
-function checkLength(line: string): void {
-  if (line.length * 3 < limits.lineBytes) return
+/** The refusal of a line that no atServer takes. */
+function tooLong(line: string): AtError | undefined {
+  if (line.length * 3 < limits.lineBytes) return undefined
   const bytes = Buffer.byteLength(line) + 1
-  if (bytes > limits.lineBytes) {
-    throw new AtError('AT0005', `The command has ${bytes} bytes; at most ${limits.lineBytes} are allowed`)
-  }
+  if (bytes <= limits.lineBytes) return undefined
+  return new AtError('AT0005', `The command has ${bytes} bytes; at most ${limits.lineBytes} are allowed`)
 }
 
 const isLoss = (error: unknown): boolean => error instanceof AtError && error.code === 'AT0004'
@@ -89,10 +89,11 @@ export function createSession(options: SessionOptions): Session {
     return link
   }
 
-  const request = async (line: string): Promise<string> => {
-    checkLength(line)
-    const live = link !== undefined && !link.closed ? link : await connected()
-    return live.request(line)
+  const request = (line: string): Promise<string> => {
+    const refusal = tooLong(line)
+    if (refusal !== undefined) return Promise.reject(refusal)
+    if (link !== undefined && !link.closed) return link.request(line)
+    return connected().then((live) => live.request(line))
   }
 
   /** Once more on a new connection. */

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Identity } from '../core/access.ts'
 import type { Clock } from '../core/clock.ts'
+import { createInOrder } from '../core/in-order.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { PeerCertificate, Session } from '../core/session.ts'
@@ -12,7 +13,6 @@ import type { LineBudget } from '../wire/line-budget.ts'
 import { createBacklog, weightOf } from './backlog.ts'
 import type { Answer, Gate } from './dispatch.ts'
 import { createHeldLines } from './held.ts'
-import { createInOrder } from './in-order.ts'
 import { createOutput } from './output.ts'
 import type { Turn } from './turn.ts'
 
@@ -43,11 +43,11 @@ export interface ConnectionOptions {
   readonly onProven?: () => void
 }
 
-/** An answer and whether the connection was a monitor when its command came. */
+/** A command that was taken. */
 interface Taken {
-  readonly answer: Answer
+  /** Whether the connection was a monitor when it came. */
   readonly monitoring: boolean
-  /** Characters of the command. */
+  /** Its characters. */
   readonly weight: number
 }
 
@@ -162,7 +162,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     return notifications.send(line)
   }
 
-  const conclude = ({ answer, monitoring, weight }: Taken): void => {
+  const conclude = (answer: Answer, { monitoring, weight }: Taken): void => {
     charsUnderWay -= weight
     if (ended || hungUp) return
     if (isStranger(session) !== isStranger(answer.session)) {
@@ -201,18 +201,17 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
     charsUnderWay += weight
     if (multiplexed) notifications.hold()
     const outcome = gate.answer(session, frame, { signal, monitoring })
+    const taken = { monitoring, weight }
     if (!('later' in outcome)) {
       dealtWith(frame)
-      answers.add({ answer: outcome, monitoring, weight })
+      answers.add(outcome, taken)
       return undefined
     }
-    const later = outcome.later.then((answer) => {
-      dealtWith(frame)
-      return { answer, monitoring, weight }
-    })
-    answers.add(later)
+    const { later, isOrdered } = outcome
+    if (frame.kind === 'line' && frame.release !== undefined) void later.then(frame.release)
+    answers.add(later, taken)
     // A monitor hears nothing between a command and its reply, so that many replies under way would keep it silent.
-    return monitoring || outcome.staged === undefined ? later : outcome.staged
+    return isOrdered && !monitoring ? undefined : later
   }
 
   /** Answers what is queued, as long as the client reads; what is left waits until the output has drained. */

@@ -27,8 +27,8 @@ export interface Answer {
 export interface Later {
   /** Never rejects. */
   readonly later: Promise<Answer>
-  /** Resolves when the change of this line has its place in the order of changes; undefined when the next one waits for the answer. */
-  readonly staged: Promise<void> | undefined
+  /** Whether the change of this line has its place in the order of changes; else the next one waits for the answer. */
+  readonly isOrdered: boolean
 }
 
 /** The one way from a line to its answer. */
@@ -178,8 +178,6 @@ function encode(reply: Reply, session: Session, self: AtSign, monitoring: boolea
   }
 }
 
-const alreadyStaged = Promise.resolve()
-
 /** What no released server is answered: lines beyond every limit, and what is for or of somebody else. */
 const foul: ReadonlySet<string> = new Set(['AT0005', 'AT0009'])
 
@@ -252,7 +250,7 @@ export function createGate(ports: Ports, log: Log): Gate {
         return answer
       }
       const later = inTime(outcome, gate, (reply) => conclude(session, frame, reply, monitoring))
-      return { later, staged: isOrdered ? alreadyStaged : undefined }
+      return { later, isOrdered }
     },
   }
 }

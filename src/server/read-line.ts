@@ -129,6 +129,8 @@ export function rememberLines(): RememberedLines {
   }
   return {
     get(text) {
+      // To look for a long text is to read all of it.
+      if (text.length > rememberedChars) return undefined
       const hit = young.get(text)
       if (hit !== undefined) return hit
       const parsed = old.get(text)

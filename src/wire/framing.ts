@@ -76,8 +76,8 @@ const nothing = Buffer.alloc(0)
 const bufferOf = (chunk: Uint8Array): Buffer =>
   chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
 
-/** Lines that are looked for whole: no limit of any session is lower. */
-const shortLineBytes = 1_024
+/** Lines that are looked for whole: the same longer one hardly ever comes again, and no limit of any session is lower. */
+const shortLineBytes = 512
 
 /**
  * @param limit longest line in bytes with its LF; a longer one yields one `tooLong` frame at once

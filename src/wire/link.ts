@@ -67,7 +67,11 @@ const lf = 10
 const at = 64
 const promptOnly = /^@*(@[^@:\s]+@)$/u
 
-const verbOf = (line: string): string => /^[a-z]+/i.exec(line)?.[0].toLowerCase() ?? 'request'
+/** The verb of a line, to name it in errors. */
+function verbOf(line: string): string {
+  const end = line.search(/[^a-z]|$/i)
+  return end === 0 ? 'request' : line.slice(0, end).toLowerCase()
+}
 
 /** Text behind the prompt: what stands before the first colon is cut at its last `@`, as Dart clients do. */
 function withoutPrompt(line: string): string {
@@ -78,7 +82,8 @@ function withoutPrompt(line: string): string {
 }
 
 function checkLine(line: string): void {
-  if (/[\r\n]/.test(line)) throw new AtError('AT0003', `${verbOf(line)} may not hold a line break`)
+  if (line.includes('\n') || line.includes('\r'))
+    throw new AtError('AT0003', `${verbOf(line)} may not hold a line break`)
 }
 
 /**

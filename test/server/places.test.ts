@@ -131,7 +131,7 @@ describe('one peer', () => {
       const plain = { text: `${line}@`, session, subscribe: undefined, closes: false, accepted: true }
       if (line === 'wait') {
         const later = new Promise<typeof plain>((resolve) => (answerWaiting = () => resolve(plain)))
-        return { later, staged: undefined }
+        return { later, isOrdered: false }
       }
       const proven: Identity = { kind: 'peer', atSign: line as AtSign }
       return line.startsWith('@') ? { ...plain, session: { ...session, identity: proven } } : plain
