@@ -20,8 +20,8 @@ export function createSettlement(store: Pick<Store, 'write'>, ephemeral: Ephemer
     group = []
     written = undefined
     await store.write(
-      async (tx) => {
-        for (const [{ notification, known }, status] of ended) await tx.settle(notification, status, known)
+      (tx) => {
+        for (const [{ notification, known }, status] of ended) tx.settle(notification, status, known)
       },
       { sync: false },
     )

@@ -22,36 +22,41 @@ export interface Draft {
 /** What a change has staged, by full key. */
 export type Cells = ReadonlyMap<string, Cell>
 
-/** A draft, and what becomes of it. */
+/** What has become of a draft. */
 export interface Drafted {
-  readonly draft: Draft
   readonly cells: Cells
   /** Empty is undefined. */
-  tasks(): readonly (() => void)[] | undefined
-  mustSync(): boolean
-  /** From here on nothing can be added. */
-  end(): void
+  readonly tasks: readonly (() => void)[] | undefined
+  readonly mustSync: boolean
 }
+
+/** A draft, and how it ends. */
+export interface Drafting {
+  readonly draft: Draft
+  /** From here on nothing can be added, and whoever still holds the draft holds nothing of the change. */
+  end(): Drafted
+}
+
+const none: ReadonlyMap<string, Cell> = new Map()
 
 /** @param staged rows of changes that were staged before and are not on flash yet, by full key */
 export function createDraft(
   committed: Committed,
   staged: (full: string) => Cell | undefined,
   relaxed: boolean,
-): Drafted {
-  const cells = new Map<string, Cell>()
+): Drafting {
+  let cells: Map<string, Cell> | undefined = new Map()
   let tasks: (() => void)[] | undefined
   let mustSync = false
-  let ended = false
 
   function set(table: Table<unknown>, key: string, row: unknown): void {
-    if (ended) throw new AtError('AT0010', 'the change has ended')
+    if (cells === undefined) throw new AtError('AT0010', 'the change has ended')
     cells.set(table.prefix + key, { table, key, row })
   }
 
   function find(table: Table<unknown>, key: string): Cell | undefined {
     const full = table.prefix + key
-    return cells.get(full) ?? staged(full)
+    return cells?.get(full) ?? staged(full)
   }
 
   const draft: Draft = {
@@ -77,11 +82,11 @@ export function createDraft(
   }
   return {
     draft,
-    cells,
-    tasks: () => tasks,
-    mustSync: () => mustSync,
     end() {
-      ended = true
+      const drafted = { cells: cells ?? none, tasks, mustSync }
+      cells = undefined
+      tasks = undefined
+      return drafted
     },
   }
 }

@@ -38,10 +38,10 @@ export interface NotificationState {
   readonly expiresAt: number
   readonly status: NotificationStatus
   readonly type: Notification['type']
-  readonly outbox?: string
-  readonly latest?: string
-  readonly sender?: AtSign
-  readonly bytes?: number
+  readonly bytes?: number | undefined
+  readonly latest?: string | undefined
+  readonly sender?: AtSign | undefined
+  readonly outbox?: string | undefined
 }
 
 const width = 11

@@ -17,20 +17,46 @@ import {
 } from './layout.ts'
 import { withdraw } from './outbox-index.ts'
 
-/** The state of a notification that is to be stored. */
-export function stateOf(notification: Notification): NotificationState {
+/** The name of a notification, and the state that is found under it. */
+export interface Named {
+  /** Its `notificationRef`. */
+  readonly ref: string
+  readonly before: NotificationState | undefined
+}
+
+/** @returns what is found under the name of a notification, staged changes included */
+export function named(draft: Draft, notification: Notification): Named {
+  const ref = notificationRef(notification)
+  return { ref, before: draft.tryGet(tables.notificationStates, ref) }
+}
+
+/** The state of a notification that is to be stored. @param outbox key of its outbox entry, if it is to wait */
+export function stateOf(notification: Notification, outbox?: string): NotificationState {
   const { at, expiresAt, status, type, strategy, notifier, from, to } = notification
   return {
-    ...{ at, expiresAt, status, type, bytes: bytesOfNotification(notification) },
-    ...(type === 'sent' && strategy === 'latest' ? { latest: notifier } : {}),
-    ...(type === 'received' && from !== to ? { sender: from } : {}),
+    at,
+    expiresAt,
+    status,
+    type,
+    bytes: bytesOfNotification(notification),
+    latest: type === 'sent' && strategy === 'latest' ? notifier : undefined,
+    sender: type === 'received' && from !== to ? from : undefined,
+    outbox,
   }
 }
 
-/** Stores a notification, or replaces the same one, which then waits no more. @param ref its `notificationRef` @returns its state */
-export function putNotification(draft: Draft, notification: Notification, ref: string): NotificationState {
-  const state = stateOf(notification)
-  const before = draft.tryGet(tables.notificationStates, ref)
+/**
+ * Stores a notification, or replaces the same one, which then waits no more.
+ * @param outbox as `stateOf`
+ * @returns its state
+ */
+export function putNotification(
+  draft: Draft,
+  notification: Notification,
+  { ref, before }: Named,
+  outbox?: string,
+): NotificationState {
+  const state = stateOf(notification, outbox)
   if (before !== undefined) removeNotification(draft, ref, before)
   draft.put(tables.notifications, notificationKey(notification.at, ref), notification)
   draft.put(tables.notificationStates, ref, state)

@@ -16,8 +16,8 @@ import {
   urgentKey,
   withdrawnKey,
 } from './layout.ts'
-import { putNotification } from './notifications.ts'
-import { joinOutbox, leaveOutbox, waitingFor, waitingOf, withdraw, withdrawals } from './outbox-index.ts'
+import { named, putNotification } from './notifications.ts'
+import { joinOutbox, leaveOutbox, stateAs, waitingFor, waitingOf, withdraw, withdrawals } from './outbox-index.ts'
 
 /** Ends the wait of those that a newer one of the same notifier makes one too many. */
 function supersede(draft: Draft, { to, notifier, latestN, strategy }: Notification): void {
@@ -44,26 +44,29 @@ interface Known {
  */
 export function enqueue(draft: Draft, notification: Notification, limit: number): Waiting | undefined {
   const { to } = notification
-  const ref = notificationRef(notification)
-  if (draft.tryGet(tables.notificationStates, ref)?.outbox !== undefined) return undefined
+  const name = named(draft, notification)
+  if (name.before?.outbox !== undefined) return undefined
   supersede(draft, notification)
   if (waitingFor(draft, to) >= limit) {
     throw new AtError('AT0006', `${limit} notifications are waiting for ${to} already`)
   }
-  const { place, queued } = joinOutbox(draft, notification, ref, putNotification(draft, notification, ref))
-  const known: Known = { ref, state: queued, withdrawals: withdrawals(draft) }
+  const { ref } = name
+  const { place, key } = joinOutbox(draft, notification, ref)
+  const state = putNotification(draft, notification, name, key)
+  const known: Known = { ref, state, withdrawals: withdrawals(draft) }
   return { place, notification, known }
 }
 
 function end(
   draft: Draft,
   ref: string,
-  { outbox, ...rest }: NotificationState,
+  state: NotificationState,
   status: NotificationStatus,
   leave: typeof leaveOutbox,
 ): void {
-  if (outbox !== undefined) leave(draft, ref, { ...rest, outbox })
-  draft.put(tables.notificationStates, ref, { ...rest, status })
+  const { outbox, latest } = state
+  if (outbox !== undefined) leave(draft, ref, { outbox, latest })
+  draft.put(tables.notificationStates, ref, stateAs(state, status, undefined))
 }
 
 /**

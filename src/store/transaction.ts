@@ -4,8 +4,8 @@ import type { Committed } from './committed.ts'
 import type { Draft } from './draft.ts'
 import { putEnrollment } from './enrollments.ts'
 import { holdingOf } from './holdings.ts'
-import { notificationRef, tables } from './layout.ts'
-import { putNotification, removeNotification } from './notifications.ts'
+import { tables } from './layout.ts'
+import { type Named, named, putNotification, removeNotification } from './notifications.ts'
 import { enqueue, settle } from './outbox.ts'
 import { putRecord, removeRecord } from './records.ts'
 
@@ -21,11 +21,12 @@ export interface TransactionParts {
 
 /** The contract's view of one change. Deletes, marks and what access depends on are taken on a full disk too. */
 export function createTransaction({ draft, committed, outboxPerPeer, assertRoom }: TransactionParts): Transaction {
-  let named: { readonly notification: Notification; readonly ref: string } | undefined
-  /** One notification is asked for and then stored: it is named once. */
-  const refOf = (notification: Notification): string => {
-    if (named?.notification !== notification) named = { notification, ref: notificationRef(notification) }
-    return named.ref
+  let asked: { readonly notification: Notification; readonly name: Named } | undefined
+  /** One notification is asked for and then stored: it is named and looked up once. */
+  const nameOf = (notification: Notification): Named => {
+    const known = asked?.notification === notification ? asked.name : undefined
+    asked = undefined
+    return known ?? named(draft, notification)
   }
 
   return {
@@ -35,21 +36,28 @@ export function createTransaction({ draft, committed, outboxPerPeer, assertRoom 
       return putRecord(draft, committed, key.text, record, change)
     },
     removeRecord: (key, change) => removeRecord(draft, committed, key.text, change),
-    hasNotification: (notification) => draft.tryGet(tables.notificationStates, refOf(notification)) !== undefined,
+    hasNotification(notification) {
+      const name = nameOf(notification)
+      asked = { notification, name }
+      return name.before !== undefined
+    },
     putNotification(notification) {
       assertRoom()
-      putNotification(draft, notification, refOf(notification))
+      putNotification(draft, notification, nameOf(notification))
     },
     removeNotification(notification) {
-      const ref = refOf(notification)
-      const state = draft.tryGet(tables.notificationStates, ref)
-      if (state !== undefined) removeNotification(draft, ref, state)
+      const { ref, before } = nameOf(notification)
+      if (before !== undefined) removeNotification(draft, ref, before)
     },
     enqueue(notification) {
       assertRoom()
+      asked = undefined
       return enqueue(draft, notification, outboxPerPeer)
     },
-    settle: (notification, status, known) => settle(draft, notification, status, known),
+    settle(notification, status, known) {
+      asked = undefined
+      settle(draft, notification, status, known)
+    },
     putEnrollment(enrollment) {
       draft.mustSync()
       putEnrollment(draft, enrollment)

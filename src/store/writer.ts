@@ -1,7 +1,7 @@
 import { AtError } from '../core/errors.ts'
 import type { Committed } from './committed.ts'
 import { createDraft, type Draft, type Drafted } from './draft.ts'
-import { createGroups, type GroupsParts } from './groups.ts'
+import { createGroups, type GroupsParts, type Waiter } from './groups.ts'
 import { reasonOf } from './refusal.ts'
 
 // Changes are staged one after another, in memory, and written in groups (groups.ts). So the layers of a read are: the
@@ -35,6 +35,8 @@ export interface WriterParts extends GroupsParts {
   /** The last change before the store is closed. */
   readonly last: (draft: Draft) => void
 }
+
+type Told = Pick<Waiter, 'resolve' | 'reject'>
 
 interface Job {
   readonly sync: Sync
@@ -81,38 +83,47 @@ export function createWriter(parts: WriterParts): Writer {
     staging = false
   }
 
+  function join(drafted: Drafted, sync: Sync, failuresBefore: number, { resolve, reject }: Told): void {
+    const { cells, tasks, mustSync } = drafted
+    if (groups.failures() !== failuresBefore && sync !== 'memory') throw groups.failed() ?? closed()
+    if (sync === 'memory' && cells.size > 0) {
+      throw new AtError('AT0010', 'a change in memory may not store anything')
+    }
+    const isSynced = sync === 'group' || mustSync
+    const reach = cells.size === 0 ? 'any' : isSynced ? 'synced' : sync === 'interval' ? 'relaxed' : 'any'
+    groups.join(cells, reach, { inMemory: sync === 'memory', tasks, resolve, reject })
+  }
+
+  /** @param tell makes of a result who is to be told of it */
+  function stage<T>(
+    change: (draft: Draft) => T | Promise<T>,
+    sync: Sync,
+    tell: (result: T) => Told,
+  ): Promise<void> | undefined {
+    const before = groups.failures()
+    const { draft, end } = createDraft(committed, groups.staged, sync === 'interval')
+    let outcome: T | Promise<T>
+    try {
+      outcome = change(draft)
+    } catch (error) {
+      end()
+      throw error
+    }
+    if (!(outcome instanceof Promise)) {
+      join(end(), sync, before, tell(outcome))
+      return undefined
+    }
+    const left = (error: unknown): never => {
+      end()
+      throw error
+    }
+    return outcome.then((result) => join(end(), sync, before, tell(result)), left)
+  }
+
   function enqueue<T>(change: (draft: Draft) => T | Promise<T>, sync: Sync): Promise<T> {
     return new Promise((resolve, reject) => {
-      const join = ({ cells, tasks, mustSync }: Drafted, result: T, before: number): void => {
-        if (groups.failures() !== before && sync !== 'memory') throw groups.failed() ?? closed()
-        if (sync === 'memory' && cells.size > 0) {
-          throw new AtError('AT0010', 'a change in memory may not store anything')
-        }
-        const isSynced = sync === 'group' || mustSync()
-        const reach = cells.size === 0 ? 'any' : isSynced ? 'synced' : sync === 'interval' ? 'relaxed' : 'any'
-        groups.join(cells, reach, {
-          inMemory: sync === 'memory',
-          tasks: tasks(),
-          resolve: () => resolve(result),
-          reject,
-        })
-      }
-      const stage = (): Promise<void> | undefined => {
-        const before = groups.failures()
-        const drafted = createDraft(committed, groups.staged, sync === 'interval')
-        let outcome: T | Promise<T> | undefined
-        try {
-          outcome = change(drafted.draft)
-        } finally {
-          if (!(outcome instanceof Promise)) drafted.end()
-        }
-        if (outcome instanceof Promise) {
-          return outcome.finally(drafted.end).then((result) => join(drafted, result, before))
-        }
-        join(drafted, outcome, before)
-        return undefined
-      }
-      jobs.push({ sync, stage, reject })
+      const tell = (result: T): Told => ({ resolve: () => resolve(result), reject })
+      jobs.push({ sync, stage: () => stage(change, sync, tell), reject })
       if (!staging) void work()
     })
   }
