@@ -30,7 +30,7 @@ export async function attempt(
   now: number,
   features: PeerFeatures,
 ): Promise<Outcome> {
-  const line = deliveryLine(notification, now, { ...features, basic: false })
+  const line = deliveryLine(notification, now, { eAtn: features.eAtn, eph: features.eph, basic: false })
   let answer = readAnswer(await session.request(line))
   if (answer instanceof AtError && answer.code === 'AT0003') {
     const basicLine = deliveryLine(notification, now, { eAtn: false, basic: true })

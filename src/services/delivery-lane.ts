@@ -5,11 +5,12 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { Priority } from '../core/notification.ts'
 import type { Store, Waiting } from '../core/storage.ts'
-import { attempt } from './delivery-attempt.ts'
+import { attempt, type Outcome } from './delivery-attempt.ts'
 import { pauseFor } from './delivery-pause.ts'
 import { createQueue, type Entry, type Judge } from './delivery-queue.ts'
 import { refusalOf } from './delivery-refusal.ts'
 import type { Settle } from './delivery-settlement.ts'
+import { createSignal } from './delivery-signal.ts'
 import { createWindow } from './delivery-window.ts'
 import type { EphemeralStore } from './ephemeral.ts'
 import type { PeerFeatures, PeerSession } from './peer-session.ts'
@@ -52,6 +53,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
   const { self, clock, log, store, peers, ephemeral, settle } = parts
   const queue = createQueue(recipient, store.outbox, ephemeral)
   const inFlight = createWindow()
+  const signal = createSignal()
   const readRefusal = refusalOf(self, recipient, store.records)
   /** Keys whose first notification the peer could not take, until the next attempt. */
   const stuck = new Set<string>()
@@ -76,17 +78,14 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
   let running = false
   let dirty = false
   let closed = false
-  let wakeUp = (): void => {}
 
   const changed = (): void => {
     dirty = true
-    wakeUp()
+    signal.give()
   }
 
-  const end = async (entry: Entry, status: 'delivered' | 'errored' | 'expired'): Promise<void> => {
-    await settle(entry, status)
-    queue.putBack(entry)
-  }
+  const end = (entry: Entry, status: 'delivered' | 'errored' | 'expired'): Promise<void> =>
+    settle(entry, status).then(() => queue.putBack(entry))
 
   /** Ends the wait of what is not to be sent any more. @returns whether it is over */
   const isOver = async (entry: Entry): Promise<boolean> => {
@@ -125,34 +124,35 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
     changed()
   }
 
-  const send = async (entry: Entry, session: PeerSession, features: PeerFeatures): Promise<void> => {
-    const { notification } = entry
-    const outcome = await attempt(session, notification, clock.now(), features)
+  /** @returns a promise when something has to be written for it */
+  const conclude = (entry: Entry, outcome: Outcome): Promise<void> | undefined => {
     if (outcome === 'later') {
       standAside(entry)
       queue.putBack(entry)
-      return
+      return undefined
     }
     failures = 0
     if (stuck.size === 0) refusals = 0
-    if (outcome === 'errored') log('warn', 'a peer refused a notification', { recipient, id: notification.id })
+    if (outcome === 'errored') log('warn', 'a peer refused a notification', { recipient, id: entry.notification.id })
     free(entry)
-    await end(entry, outcome)
+    return end(entry, outcome)
   }
 
   const launch = (entry: Entry, session: PeerSession, features: PeerFeatures): void => {
+    const landed = (): void => {
+      underWay--
+      free(entry)
+    }
     inFlight.add(entry)
     underWay++
-    send(entry, session, features)
-      .catch((error: Error) => {
+    attempt(session, entry.notification, clock.now(), features)
+      .then((outcome) => conclude(entry, outcome))
+      .then(landed, (error: Error) => {
         // Replies come in order, so the first one that fails is the one on which the connection failed.
         if (broken === undefined && session.closed) blame(entry)
         broken ??= error
         queue.putBack(entry)
-      })
-      .finally(() => {
-        underWay--
-        free(entry)
+        landed()
       })
   }
 
@@ -237,9 +237,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
       if (closed) return
       if (dirty) continue
       if (underWay > 0) {
-        await new Promise<void>((resolve) => {
-          wakeUp = resolve
-        })
+        await signal.given()
         continue
       }
       if (broken !== undefined) throw broken
@@ -292,7 +290,7 @@ export function createLane(recipient: AtSign, parts: LaneParts, onIdle: (isWell:
       closed = true
       cancelPause?.()
       cancelStuck?.()
-      wakeUp()
+      signal.give()
     },
   }
   return lane

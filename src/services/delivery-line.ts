@@ -1,4 +1,5 @@
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
+import type { MetadataChange } from '../core/metadata.ts'
 import { metadataAsChange } from '../core/metadata-tags.ts'
 import type { Notification } from '../core/notification.ts'
 import { notify } from '../verbs/notify.ts'
@@ -37,21 +38,31 @@ function subjectOf(notification: Notification): {
   return { to, name, owner, value: value ?? undefined }
 }
 
+/** The metadata that a peer gets. */
+function deliveredMetadata({ metadata, isEncrypted, notifier }: Notification, { basic }: Reader): MetadataChange {
+  const change: { [name in keyof MetadataChange]?: unknown } = metadataAsChange(metadata, !basic)
+  // A member that is deleted would make the object a slow one.
+  const leaveOut = (name: keyof MetadataChange): void => {
+    if (change[name] !== undefined) change[name] = undefined
+  }
+  if (isEncrypted !== undefined) change.isEncrypted = isEncrypted
+  else leaveOut('isEncrypted')
+  undelivered.forEach(leaveOut)
+  if (basic) younger.forEach(leaveOut)
+  if (change.ttr === undefined) leaveOut('ccd')
+  if (notifier !== systemNotifier) {
+    change.ttl ??= 0
+    change.ttb ??= 0
+  }
+  return change as MetadataChange
+}
+
 /**
  * The line that a peer gets (page 07, 16.1): never priority, strategy or latestN, the remaining life instead of the
  * original one.
  */
 export function deliveryLine(notification: Notification, now: number, reader: Reader): string {
-  const change = metadataAsChange(notification.metadata, !reader.basic)
-  if (notification.isEncrypted !== undefined) change.isEncrypted = notification.isEncrypted
-  else delete change.isEncrypted
-  for (const name of undelivered) delete change[name]
-  if (reader.basic) for (const name of younger) delete change[name]
-  if (change.ttr === undefined) delete change.ccd
-  if (notification.notifier !== systemNotifier) {
-    change.ttl ??= 0
-    change.ttb ??= 0
-  }
+  const change = deliveredMetadata(notification, reader)
   return `notify${notify.grammar.format({
     id: notification.id,
     operation: notification.operation,

@@ -65,7 +65,7 @@ interface Source {
 }
 
 /** One that was read, with the rank at which it goes: that of an earlier one of its order which is less urgent, or its own. */
-interface Ranked extends Waiting {
+interface Ranked extends Entry {
   readonly rank: number
 }
 
@@ -111,7 +111,10 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   let rewinds = 0
   let extensions = 0
 
-  const tokenOf = ({ name }: Source, { place }: Waiting): string => `${name}${place}`
+  const ranked = ({ name }: Source, { place, notification, known }: Waiting, rank: number): Ranked => {
+    const token = `${name}${place}`
+    return { token, order: orderOf(notification), notification, known, rank }
+  }
 
   const countOf = (rank: number): { count: number; most: number } => notes[rank] ?? { count: 0, most: fewestNotes }
 
@@ -156,18 +159,20 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   const read = async (from: Source): Promise<void> => {
     const [before, known] = [rewinds, extensions]
     const found: Ranked[] = []
+    let { behind } = from
     const renewed = priorities.map((_, rank) => rank).filter((rank) => rank > from.rank && forgetNotes(rank))
     for (const waiting of await from.pending(chunk, from.behind)) {
-      found.push({ ...waiting, rank: await rankOf(from, waiting.notification) })
+      found.push(ranked(from, waiting, await rankOf(from, waiting.notification)))
+      behind = waiting.place
     }
     if (rewinds !== before) return
     // Noting them all again costs half of what was noted since at the most.
     for (const rank of renewed) countOf(rank).most = Math.max(fewestNotes, 2 * countOf(rank).count)
     const size = found.reduce((sum, { notification }) => sum + charsOf(notification), 0)
     from.atEnd = found.length < chunk && size < readAheadChars && extensions === known
-    from.behind = found.at(-1)?.place ?? from.behind
+    from.behind = behind
     for (const waiting of found) {
-      if (taken.has(tokenOf(from, waiting))) continue
+      if (taken.has(waiting.token)) continue
       from.ahead.push(waiting)
       chars += charsOf(waiting.notification)
     }
@@ -179,8 +184,8 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     for (let index = 0; index < from.ahead.length; index++) {
       const waiting = from.ahead[index]
       if (waiting === undefined) break
-      const { rank, notification } = waiting
-      const judged = judge(orderOf(notification))
+      const { rank, notification, order } = waiting
+      const judged = judge(order)
       if (judged === 'aside') {
         from.ahead.splice(index--, 1)
         chars -= charsOf(notification)
@@ -224,10 +229,9 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   const pick = ({ from, index }: Found): Entry | undefined => {
     const [waiting] = from.ahead.splice(index, 1)
     if (waiting === undefined) return undefined
-    const { notification } = waiting
-    chars -= charsOf(notification)
-    taken.add(tokenOf(from, waiting))
-    return { token: tokenOf(from, waiting), notification, order: orderOf(notification), known: waiting.known }
+    chars -= charsOf(waiting.notification)
+    taken.add(waiting.token)
+    return waiting
   }
 
   /**
@@ -239,7 +243,7 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     const { notification, place } = stored
     const isLeast = notification.priority === priorities[lowest]
     if (from === undefined || !from.atEnd || !isLeast || place <= from.behind || isFull()) return false
-    from.ahead.push({ ...stored, rank: lowest })
+    from.ahead.push(ranked(from, stored, lowest))
     from.behind = place
     chars += charsOf(notification)
     return true

@@ -10,7 +10,7 @@ import { blockListKey, parseBlockList } from '../verbs/block-list.ts'
 export type Refusal = (notification: Notification) => boolean
 
 /**
- * Reads the block list of an atSign.
+ * Reads the block list of an atSign, which is looked through when it has changed.
  * @returns a promise only while the store recovers
  */
 export function refusalOf(
@@ -19,20 +19,20 @@ export function refusalOf(
   records: Pick<Records, 'get'>,
 ): () => Refusal | Promise<Refusal> {
   const key = blockListKey(self).text
-  const by =
-    (list: StoredRecord | undefined): Refusal =>
-    ({ messageType }) => {
-      const blocked = parseBlockList(list?.value).includes(recipient)
-      const exchange = {
-        direction: 'out',
-        self,
-        peer: recipient,
-        recipient,
-        owner: self,
-        messageType,
-        blocked,
-      } as const
-      return permitsExchange(exchange) !== undefined
+  const by = (list: StoredRecord | undefined): Refusal => {
+    const blocked = parseBlockList(list?.value).includes(recipient)
+    const rest = { direction: 'out', self, peer: recipient, recipient, owner: self, blocked } as const
+    const refusals = {
+      key: permitsExchange({ ...rest, messageType: 'key' }),
+      text: permitsExchange({ ...rest, messageType: 'text' }),
     }
-  return () => whenKnown(records.get(key), by)
+    return ({ messageType }) => refusals[messageType] !== undefined
+  }
+  let known: { readonly list: StoredRecord | undefined; readonly refusal: Refusal } | undefined
+  const refusalFor = (list: StoredRecord | undefined): Refusal => {
+    // A record is replaced as a whole, never edited.
+    if (known === undefined || known.list !== list) known = { list, refusal: by(list) }
+    return known.refusal
+  }
+  return () => whenKnown(records.get(key), refusalFor)
 }

@@ -15,11 +15,11 @@ export function createSettlement(store: Pick<Store, 'write'>, ephemeral: Ephemer
   let group: (readonly [Settled, NotificationStatus])[] = []
   let written: Promise<void> | undefined
 
-  const write = async (): Promise<void> => {
+  const write = (): Promise<void> => {
     const ended = group
     group = []
     written = undefined
-    await store.write(
+    return store.write(
       (tx) => {
         for (const [{ notification, known }, status] of ended) tx.settle(notification, status, known)
       },
@@ -27,14 +27,14 @@ export function createSettlement(store: Pick<Store, 'write'>, ephemeral: Ephemer
     )
   }
 
-  return async (waiting, status) => {
+  return (waiting, status) => {
     const { notification } = waiting
     if (notification.ephemeral) {
       ephemeral.settle(notification, status)
-      return
+      return Promise.resolve()
     }
     group.push([waiting, status])
     written ??= new Promise<void>((resolve) => setImmediate(resolve)).then(write)
-    await written
+    return written
   }
 }

@@ -99,8 +99,16 @@ export function createDelivery(options: DeliveryOptions): Outgoing & { start(): 
       const recipient = key.sharedWith
       if (!options.autoNotify || key.cached || recipient === undefined || recipient === self) return
       const blocked = parseBlockList(tx.record(blockList)?.value).includes(recipient)
-      const exchange = { direction: 'out', self, peer: recipient, recipient, owner: self, messageType: 'key' } as const
-      if (permitsExchange({ ...exchange, blocked }) !== undefined) return
+      const refusal = permitsExchange({
+        direction: 'out',
+        self,
+        peer: recipient,
+        recipient,
+        owner: self,
+        messageType: 'key',
+        blocked,
+      })
+      if (refusal !== undefined) return
       let waiting: Waiting | undefined
       try {
         waiting = tx.enqueue(noticeOf(key, recipient, notice))

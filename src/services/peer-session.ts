@@ -56,15 +56,8 @@ export function createPeerSession(link: Link, onAnswer: () => void = () => {}): 
   let known: Promise<PeerFeatures> | undefined
   let pipelines = false
 
-  const asked = (line: string): Promise<string> => {
-    const reply = link.request(line)
-    // Whoever waits for the reply hears of a failure.
-    reply.then(onAnswer, () => {})
-    return reply
-  }
-
   const inTurn = (line: string): Promise<string> => {
-    const mine = last.then(() => asked(line))
+    const mine = last.then(() => link.request(line))
     last = mine.catch(() => {})
     return mine
   }
@@ -73,10 +66,16 @@ export function createPeerSession(link: Link, onAnswer: () => void = () => {}): 
     waiting--
   }
 
+  const isAnswered = (): void => {
+    isOver()
+    onAnswer()
+  }
+
   const request = (line: string): Promise<string> => {
     waiting++
-    const reply = pipelines ? asked(line) : inTurn(line)
-    reply.then(isOver, isOver)
+    const reply = pipelines ? link.request(line) : inTurn(line)
+    // Whoever waits for the reply hears of a failure.
+    reply.then(isAnswered, isOver)
     return reply
   }
 
