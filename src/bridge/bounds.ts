@@ -16,7 +16,7 @@ export const bounds = {
   retainedBytes: 8_388_608,
   retainedTopics: 10_000,
   /** Topics whose records are known, by their characters and rules; those unused longest are looked at anew. */
-  routeBytes: 524_288,
+  routeBytes: 1_048_576,
   /** Longest path into a payload, in characters and in steps. */
   pathLength: 256,
   pathSteps: 16,

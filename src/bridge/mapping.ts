@@ -70,7 +70,7 @@ export function compileRules(rules: readonly Rule[], namespace: string): Mapping
     if (isFault(result)) throw new Error(`rules[${i}].${result.member}: ${result.message}`)
     return result
   })
-  const sizeOf = (topic: string, routes: readonly Route[] = []) => 2 * topic.length + 256 * (1 + routes.length)
+  const sizeOf = (topic: string, routes: readonly Route[] = []) => 2 * topic.length + 128 + 192 * routes.length
   return { rules: compiled, namespace, routes: createCache(bounds.routeBytes, sizeOf) }
 }
 
