@@ -66,11 +66,18 @@ const leftOutFiles = new RegExp(
     .replaceAll('/', '[\\\\/]'),
 )
 
-/** Empties what `leftOut` lists, and gives `readable-stream`, a copy of Node's streams, its original back. */
+/**
+ * Empties what `leftOut` lists, and gives `readable-stream`, a copy of Node's streams, its original back. `debug`, with which
+ * the parser of MQTT tells of each packet a dozen times, tells nobody.
+ */
 const lean: Plugin = {
   name: 'lean',
   setup({ onLoad, onResolve }) {
     onLoad({ filter: leftOutFiles }, () => ({ contents: '', loader: 'js' }))
+    onLoad({ filter: /node_modules[\\/]debug[\\/]src[\\/]index\.js$/ }, () => ({
+      contents: 'module.exports = () => () => {}',
+      loader: 'js',
+    }))
     onResolve({ filter: /^readable-stream$/ }, () => ({ path: 'node:stream', external: true }))
   },
 }
