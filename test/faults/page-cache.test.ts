@@ -16,8 +16,8 @@ import { type Place, step, writers } from './workload.ts'
 
 /** Runs that are recorded. */
 const runs = howMany(1, 6)
-/** Of those runs in turn: many small tables that are merged, or long logs. */
-const memtableBytes = [64, 128, 256, 512].map((kib) => kib * 1024)
+/** Of 64 to 512 KiB in turn: many small tables that are merged, or long logs. */
+const memtableOf = (run: number): number => 64 * 1024 * 2 ** (run % 4)
 /** Batches of a run: a megabyte and more. All of it is read again after each. */
 const batches = 260
 /** Endings of each batch. */
@@ -91,7 +91,7 @@ function createHistory(now: () => number) {
 async function record(
   folder: string,
   durability: Durability,
-  memtable: number | undefined,
+  memtableBytes: number,
 ): Promise<{ steps: Step[]; archive: string; marker: string }> {
   const [directory, archive] = [join(folder, 'store'), join(folder, 'archive')]
   const level = join(directory, 'level')
@@ -112,7 +112,7 @@ async function record(
   const store = await openStore(
     { directory, atSign: '@alice', clock, outboxPerPeer: 1_000_000, durability, intervalMs },
     {
-      ...(memtable === undefined ? {} : { memtableBytes: memtable }),
+      memtableBytes,
       async aroundSync(sync) {
         const run = async (): Promise<void> => {
           // What comes while it is under way may miss it.
@@ -209,11 +209,7 @@ async function cutOff(
   progress: () => void,
 ): Promise<string[]> {
   const recorded = await place()
-  const {
-    steps,
-    archive: onDisk,
-    marker,
-  } = await record(recorded, durability, memtableBytes[run % memtableBytes.length])
+  const { steps, archive: onDisk, marker } = await record(recorded, durability, memtableOf(run))
   expect(steps.length).toBeGreaterThanOrEqual(batches)
   const folder = await placeInMemory()
   const [archive, directory] = [join(folder, 'archive'), join(folder, 'cut')]
