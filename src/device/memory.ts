@@ -14,6 +14,11 @@ export interface MemorySeams {
 
 const lookEveryMs = 2_000
 /**
+ * Looks from a collection to the one that follows it. V8 shrinks its young generation only when little was made since the
+ * collection before, for at least five seconds.
+ */
+const looksBetween = 3
+/**
  * Growth since the last collection that is worth another one, by the share of the time between two looks in which the
  * process has worked at most: a little when nobody can be kept waiting, more when it has something to do.
  */
@@ -47,12 +52,14 @@ export function processSeams(): MemorySeams {
 /**
  * Gives memory back once a burst of work is over. V8 collects when it needs room, so that a device which then has little
  * to do would keep the garbage of its busiest second for days. Collecting takes some 20 ms, and happens only when the heap
- * has grown and little else is to be done; then twice, because V8 lets go of many pages only the second time.
+ * has grown and little else is to be done; then twice, because V8 lets go of many pages, and of its young generation, only
+ * the second time.
  * @returns stops it
  */
 export function giveBackMemory(clock: Clock, log: Log, seams: MemorySeams = processSeams()): () => void {
   let settled = 0
-  let once = false
+  /** Looks until the second collection is due. */
+  let left = Number.POSITIVE_INFINITY
   let processorMs = seams.processorMs()
   let cancel: () => void
 
@@ -61,10 +68,12 @@ export function giveBackMemory(clock: Clock, log: Log, seams: MemorySeams = proc
     processorMs += worked
     const before = seams.heapBytes()
     const enough = worth.find(({ share }) => worked < share * lookEveryMs)?.growth
-    if (enough !== undefined && (once || before > enough * settled)) {
+    left -= 1
+    const hasGrown = enough !== undefined && before > enough * settled
+    if (hasGrown || (enough !== undefined && left <= 0)) {
       seams.collect()
       settled = seams.heapBytes()
-      once = !once
+      left = hasGrown ? looksBetween : Number.POSITIVE_INFINITY
       log('debug', 'memory was given back', { before, after: settled })
     }
     cancel = clock.after(lookEveryMs, look)

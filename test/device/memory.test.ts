@@ -28,9 +28,22 @@ test('what the start needed is given back once the device is idle', () => {
   expect(state.heap).toBe(state.live)
 })
 
+test('the second collection comes more than five seconds after the first, when there is nothing else to do', () => {
+  const { state, clock } = pretended()
+  clock.advance(2_000)
+  expect(state.collections).toBe(1)
+  clock.advance(4_000)
+  expect(state.collections).toBe(1)
+  state.worked += 1_500
+  clock.advance(2_000)
+  expect(state.collections).toBe(1)
+  clock.advance(2_000)
+  expect(state.collections).toBe(2)
+})
+
 test('a burst is collected after it, twice and no more', () => {
   const { state, clock } = pretended()
-  clock.advance(4_000)
+  clock.advance(8_000)
   expect(state.collections).toBe(2)
   state.heap = 100 * mebibyte
   state.worked += 1_500
@@ -42,7 +55,7 @@ test('a burst is collected after it, twice and no more', () => {
 
 test('a little growth is collected when there is nothing else to do, and not beside other work', () => {
   const { state, clock } = pretended()
-  clock.advance(4_000)
+  clock.advance(8_000)
   state.heap = 22 * mebibyte
   state.worked += 100
   clock.advance(2_000)
@@ -53,7 +66,7 @@ test('a little growth is collected when there is nothing else to do, and not bes
 
 test('a heap that is needed is not collected again and again', () => {
   const { state, clock } = pretended()
-  clock.advance(4_000)
+  clock.advance(8_000)
   state.live = state.heap = 90 * mebibyte
   clock.advance(600_000)
   expect(state.collections).toBe(4)
