@@ -1,7 +1,7 @@
 import type { AtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { limits } from '../core/limits.ts'
-import type { Log } from '../core/log.ts'
+import { type Log, oncePerMinute } from '../core/log.ts'
 import type { Holding, Store } from '../core/storage.ts'
 
 /** Makes room among what peers have sent. */
@@ -23,7 +23,8 @@ export function createCrowding(parts: {
   log: Log
   room: Holding
 }): Crowding {
-  const { store, clock, log, room } = parts
+  const { store, clock, room } = parts
+  const warn = oncePerMinute(parts.log, clock)
   /** Peers for which it is done already, or was done in vain a moment ago. */
   const busy = new Set<AtSign>()
   const most: Holding = { count: enough * room.count, bytes: enough * room.bytes }
@@ -32,11 +33,10 @@ export function createCrowding(parts: {
   const thinOut = async (peer: AtSign): Promise<number> => {
     try {
       const dropped = await store.thinOut(peer, most, clock.now() - limits.receivedKeepMs)
-      if (dropped > 0)
-        log('info', 'a peer sends more than is kept of it; its oldest notifications went', { peer, dropped })
+      if (dropped > 0) warn('a peer sends more than is kept of it; its oldest notifications went', { peer, dropped })
       return dropped
     } catch (error) {
-      if (!closed) log('error', 'old notifications of a peer could not be dropped', { peer, error })
+      if (!closed) warn('old notifications of a peer could not be dropped', { peer, reason: String(error) })
       return 0
     }
   }
