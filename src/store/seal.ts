@@ -10,10 +10,12 @@ const headerBytes = 5
  * @param key full key with the prefix of its table
  */
 export function seal(key: string, json: string): Uint8Array {
-  const bytes = Buffer.allocUnsafe(headerBytes + Buffer.byteLength(json))
+  const length = Buffer.byteLength(json)
+  const bytes = Buffer.allocUnsafe(headerBytes + length)
   bytes[0] = valueFormat
-  bytes.write(json, headerBytes)
-  bytes.writeUInt32BE(crc32(bytes.subarray(headerBytes), crc32(key)), 1)
+  bytes.writeUInt32BE(crc32(json, crc32(key)), 1)
+  // Each character of ASCII is one byte in Latin 1 as well, which Node writes faster.
+  bytes.write(json, headerBytes, length === json.length ? 'latin1' : 'utf8')
   return bytes
 }
 

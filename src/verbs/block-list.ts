@@ -6,6 +6,9 @@ import type { Records } from '../core/storage.ts'
 /** Where the block list is kept, as the reference keeps it: `{"blockList":["@bob"]}` (page 01, 9.5). */
 export const blockListKey = (self: AtSign): AtKey => makeAtKey({ scope: 'private', entity: 'blocklist', owner: self })
 
+/** The text of that key. */
+export const blockListText = (self: AtSign): string => `private:blocklist${self}`
+
 /** Released servers store entries as they were typed, so that `@Bob` never matched. */
 function normalised(entry: unknown): AtSign[] {
   try {

@@ -21,7 +21,7 @@ import {
   token,
 } from '../wire/grammar.ts'
 import { data, type Reply } from '../wire/reply.ts'
-import { blockListKey, parseBlockList } from './block-list.ts'
+import { blockListText, parseBlockList } from './block-list.ts'
 import { priorities, standing } from './changes.ts'
 import {
   accessToNotify,
@@ -147,7 +147,7 @@ const received = (p: Params, peer: AtSign, ports: Ports): Notification =>
 
 /** What a peer sends, once it was judged; undefined for what has expired or is there. @throws AtError AT0009, AT0013 */
 function judged(tx: Transaction, p: Params, peer: AtSign, ports: Ports): Notification | undefined {
-  const blocked = parseBlockList(tx.record(blockListKey(ports.self).text)?.value).includes(peer)
+  const blocked = parseBlockList(tx.record(blockListText(ports.self))?.value).includes(peer)
   judge(p.subject, p.messageType ?? 'key', peer, blocked, ports)
   const notification = received(p, peer, ports)
   if (notification.expiresAt <= ports.clock.now()) return undefined
@@ -171,6 +171,14 @@ const receiveInMemory = (p: Params, peer: AtSign, ports: Ports): Promise<void> =
 
 const onFlash = { durability: 'group' } as const
 
+/** Made apart from the change, which nothing that waits for the flash should hold in memory. */
+const announcing =
+  ({ feed }: Ports, notification: Notification, commitId: number) =>
+  (): void => {
+    feed.received(notification)
+    if (commitId >= 0) feed.changed(commitId, notification.operation)
+  }
+
 /**
  * Everything is judged within the change, so that lines under way at one time keep their order. The same content under
  * the same id is a repeat; base Python sends different content under one id (page 04, section 4).
@@ -182,10 +190,7 @@ const receiveStored = (p: Params, peer: AtSign, ports: Ports): Promise<void> =>
     checkRoom(tx, 'notifications', peer, ports)
     tx.putNotification(notification)
     return whenKnown(keepCopy(tx, notification, ports), (commitId) =>
-      tx.onCommit(() => {
-        ports.feed.received(notification)
-        if (commitId >= 0) ports.feed.changed(commitId, notification.operation)
-      }),
+      tx.onCommit(announcing(ports, notification, commitId)),
     )
     // Whatever this server risks with its own readings: the sender is told that it need not send this again.
   }, onFlash)
