@@ -47,7 +47,8 @@ export type QoS = 0 | 1 | 2
 /** The way of a message into records and notifications. */
 export interface Ingress {
   /**
-   * Resolves when everything that the rules make of a message is on flash, and for messages that no rule can use.
+   * Resolves when everything that the rules make of a message is on flash, of readings in `interval` mode when the store has
+   * it, and for messages that no rule can use.
    * @throws the first failure of the client; then the message must not be acknowledged
    */
   take(topic: string, payload: Uint8Array, qos: QoS): Promise<void>
@@ -77,6 +78,7 @@ export function createIngress({ mapping, client, clock, log, autoNotify, unackno
   const remembered = createMemory()
   const unfinished = createUnfinished(clock)
   const complain = createComplaints(clock, log)
+  const complainOfStore = createComplaints(clock, log)
 
   const conclude = (reading: Reading, failures: readonly unknown[]): Outcome => {
     const curable = failures.find((cause) => !(cause instanceof AtError && hopeless.has(cause.code)))
@@ -107,11 +109,8 @@ export function createIngress({ mapping, client, clock, log, autoNotify, unackno
 
   const fail = (reading: Reading, cause: unknown): never => {
     counters.failed++
-    log('warn', 'a reading could not be stored', {
-      rule: reading.rule.index + 1,
-      key: reading.key,
-      reason: reasonOf(cause),
-    })
+    const { rule, key } = reading
+    complainOfStore({ rule, message: 'a reading could not be stored' }, { key, reason: reasonOf(cause) })
     throw cause
   }
 
@@ -195,16 +194,16 @@ function createMemory() {
 }
 
 /** Logs the problems of a rule once in `bounds.complaintMs`, with the number of those in between. */
-function createComplaints(clock: Clock, log: Log): (problem: Problem) => void {
+function createComplaints(clock: Clock, log: Log): (problem: Problem, members?: Record<string, string>) => void {
   const rules = new Map<number, { at: number; silent: number }>()
-  return ({ rule, message }) => {
+  return ({ rule, message }, members) => {
     const now = clock.now()
     const last = rules.get(rule.index)
     const recent = last !== undefined && now >= last.at && now - last.at < bounds.complaintMs
     if (recent) last.silent++
     else {
       rules.set(rule.index, { at: now, silent: 0 })
-      log('warn', message, { rule: rule.index + 1, unsaid: last?.silent ?? 0 })
+      log('warn', message, { rule: rule.index + 1, ...members, unsaid: last?.silent ?? 0 })
     }
   }
 }

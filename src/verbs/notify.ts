@@ -93,7 +93,7 @@ function checkRoom(tx: Transaction, kind: HoldingKind, peer: AtSign, ports: Port
   const { count, bytes } = ports.peerQuota[kind]
   if (kind === 'notifications') ports.crowded(peer, held)
   if (held.count < count && held.bytes < bytes) return
-  throw new AtError('AT0028', `${held.count} ${kind} of ${peer} are held, more are refused until some expire`)
+  throw new AtError('AT0028', `${held.count} ${kind} of ${peer} are held, more are refused until there is room`)
 }
 
 /** Whether a notification may change the copy of a record: what only tells a value is not to be kept. */

@@ -220,6 +220,27 @@ describe('acknowledgement', () => {
     expect(bridge.stats()).toMatchObject({ failed: 1, clients: 1 })
   })
 
+  test('of readings that a failing store does not take is told once a minute', async () => {
+    const clock = handClock()
+    const { client, started } = fakeClient(() => {
+      throw new AtError('AT0002', 'disk full')
+    })
+    const { url, bridge, log } = await startWorld({ rules: [temperature], client, clock })
+    const device = await sensor(url)
+    const send = async (readings: number): Promise<void> => {
+      for (let count = 0; count < readings; count++)
+        await device.publishAsync('zigbee2mqtt/a', '{"temperature":1}', { qos: 0 })
+    }
+    await send(5)
+    await started.reach(5)
+    await device.subscribeAsync('x')
+    expect(bridge.stats().failed).toBe(5)
+    expect(log.entries).toEqual(['a reading could not be stored'])
+    clock.advance(60_000)
+    await send(1)
+    await log.reach(2)
+  })
+
   test('is given for payloads that no rule can use; they are logged once a minute', async () => {
     const clock = handClock()
     const { client, done } = fakeClient()
