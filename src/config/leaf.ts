@@ -39,11 +39,19 @@ export const flagOr = <const W extends string>(...words: readonly W[]) =>
     typeof value === 'boolean' ? value : words.find((word) => word === value),
   )
 
+const isBetween = (value: unknown, least: number, most: number): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most
+
 /** A whole number within bounds, both included. */
 export const count = (what: string, least: number, most: number) =>
-  leaf(`${what} from ${least} to ${most}`, (value) =>
-    typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most ? value : undefined,
-  )
+  leaf(`${what} from ${least} to ${most}`, (value) => (isBetween(value, least, most) ? value : undefined))
+
+/** The same, or its digits: without a default, nothing tells that a variable of the environment is a number. */
+export const countOrDigits = (what: string, least: number, most: number) =>
+  leaf(`${what} from ${least} to ${most}`, (value) => {
+    const number = typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value
+    return isBetween(number, least, most) ? number : undefined
+  })
 
 /** A duration within bounds, in milliseconds once read. `bounds` words them. */
 export const duration = (bounds = '', least = 0, most = Number.POSITIVE_INFINITY) =>

@@ -178,7 +178,7 @@ export const settings = is.section({
     durability: optional(durability),
     interval: is.duration(' from 100ms to 1h', 100, 3_600_000),
     endurance: is.count('TB that the card bears in its life', 1, 1_000_000),
-    maxBytes: optional(is.count('a number of bytes', 33_554_432, Number.MAX_SAFE_INTEGER)),
+    maxBytes: optional(is.countOrDigits('a number of bytes', 33_554_432, Number.MAX_SAFE_INTEGER)),
     scrub: is.count('MiB to check in a day, 0 for none', 0, 1_048_576),
   }),
   bridge: is.section({

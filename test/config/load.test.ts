@@ -233,6 +233,8 @@ describe('what wins', () => {
       ATEDGE_DIRECTORY_ENTRIES: '{"@alice": "alice.local:6464"}',
       ATEDGE_BRIDGE_RULES: '[{ topic: a, key: b }]',
       ATEDGE_NOTIFICATION_EXPIRY: '1h',
+      ATEDGE_STORAGE_DURABILITY: 'group',
+      ATEDGE_STORAGE_MAX_BYTES: '1073741824',
       ATEDGE_CONFIG: file,
       JOURNAL_STREAM: '8:1234',
     }
@@ -241,6 +243,7 @@ describe('what wins', () => {
     expect(config.directory.entries).toEqual({ '@alice': 'alice.local:6464' })
     expect(config.bridge.rules).toHaveLength(1)
     expect(config.notification.expiry).toBe(3_600_000)
+    expect(config.storage).toMatchObject({ durability: 'group', maxBytes: 1_073_741_824 })
     expect(config.underSystemd).toBe(true)
   })
 
