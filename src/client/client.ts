@@ -37,16 +37,11 @@ export interface AtClientOptions {
 
 const refused = (key: string, why: string): AtError => new AtError('AT0022', `${key.slice(0, 64)} ${why}`)
 
-/** Tags that an option object names; members without a value are left out. */
-function tagsOf(options: Partial<Pick<MetadataChange, 'ttl' | 'ttb' | 'ttr' | 'ccd'>>): MetadataChange {
-  const { ttl, ttb, ttr, ccd } = options
-  return {
-    ...(ttl === undefined ? {} : { ttl }),
-    ...(ttb === undefined ? {} : { ttb }),
-    ...(ttr === undefined ? {} : { ttr }),
-    ...(ccd === undefined ? {} : { ccd }),
-  }
-}
+/** Tags of what a value needs to be read, and of what the caller says about it. */
+const tagsOf = (
+  sealed: MetadataChange,
+  { ttl, ttb, ttr, ccd }: Partial<Pick<MetadataChange, 'ttl' | 'ttb' | 'ttr' | 'ccd'>>,
+): string => formatMetadata({ ...sealed, ttl, ttb, ttr, ccd })
 
 /** @throws AtError AT0016 for a malformed key */
 function withOwner(text: string, self: AtSign): AtKey {
@@ -151,7 +146,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       checkWritable(key, self)
       if (value === '' && key.scope === 'public') throw refused(key.text, 'takes a value of at least one character')
       const sealed = await seal(key, value)
-      const metadata = formatMetadata({ ...tagsOf(given), ...sealed.metadata })
+      const metadata = tagsOf(sealed.metadata, given)
       return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`, given.durability))
     },
     async get(text, { bypassCache = false } = {}) {
@@ -179,7 +174,7 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       if (key.sharedWith === undefined) throw refused(key.text, 'names no recipient, as in @bob:phone.wavi@alice')
       const head = notifyHead({ ...given, id: given.id ?? randomUUID() })
       const sealed = value === undefined ? undefined : await seal(key, value)
-      const metadata = formatMetadata({ ...tagsOf(given), ...(sealed?.metadata ?? { isEncrypted: false }) })
+      const metadata = tagsOf(sealed?.metadata ?? { isEncrypted: false }, given)
       return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`, given.durability)
     },
     notificationStatus: (id) => ask(`notify:status:${id}`),

@@ -118,8 +118,10 @@ export function parseTagValue(tag: Tag, text: string): number | boolean | string
   }
 }
 
-/** Writes `:tag:value` for every member, in canonical order; the empty string for an empty change. */
-export function formatMetadata(change: MetadataChange): string {
+type Optional<T> = { readonly [Name in keyof T]?: T[Name] | undefined }
+
+/** Writes `:tag:value` for every member that has a value, in canonical order; the empty string for an empty change. */
+export function formatMetadata(change: Optional<MetadataChange>): string {
   let text = ''
   for (const tag of metadataTags) {
     const value = change[tag.name]

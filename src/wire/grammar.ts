@@ -19,6 +19,13 @@ type Merge<T> = (T extends unknown ? (x: T) => void : never) extends (x: infer I
   : never
 type ParamsOf<T> = T extends Part<infer P> ? P : never
 
+/** What parts write, one behind the other. */
+function writeAll<P>(parts: readonly Part<never>[], params: P): string {
+  let text = ''
+  for (const part of parts) text += (part as unknown as Part<P>).write(params)
+  return text
+}
+
 /** Puts parts in sequence; all text must be used up. */
 export function seq<const T extends readonly Part<never>[]>(...parts: T): Grammar<Merge<ParamsOf<T[number]>>> {
   type P = Merge<ParamsOf<T[number]>>
@@ -30,7 +37,7 @@ export function seq<const T extends readonly Part<never>[]>(...parts: T): Gramma
       if (cursor.at < text.length) throw invalidSyntax(`unexpected ${quote(text.slice(cursor.at))}`)
       return out as P
     },
-    format: (params) => parts.map((part) => (part as unknown as Part<P>).write(params)).join(''),
+    format: (params) => writeAll(parts, params),
   }
 }
 
@@ -91,7 +98,6 @@ export function param<const N extends string, T>(
 
 /** Optional parts in any order, written in the order given here. */
 export function anyOrder<const T extends readonly Part<never>[]>(...parts: T): Part<Merge<ParamsOf<T[number]>>> {
-  type P = Merge<ParamsOf<T[number]>>
   return {
     read(cursor, out) {
       for (let before = -1; before !== cursor.at; ) {
@@ -99,7 +105,7 @@ export function anyOrder<const T extends readonly Part<never>[]>(...parts: T): P
         for (const part of parts) part.read(cursor, out)
       }
     },
-    write: (params) => parts.map((part) => (part as unknown as Part<P>).write(params)).join(''),
+    write: (params) => writeAll(parts, params),
   }
 }
 
