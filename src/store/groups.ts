@@ -47,6 +47,8 @@ export interface GroupsParts {
   readonly isLogEnding: () => Promise<boolean>
   readonly interval: IntervalSync
   readonly log: Log
+  /** Runs a task after the moment for which nobody minds to wait, unless it is cancelled; a timer unless told. */
+  readonly later?: (task: () => void) => () => void
 }
 
 interface Group {
@@ -55,13 +57,23 @@ interface Group {
   sync: boolean
   /** Holds a change that has to be on flash an interval later. */
   relaxed: boolean
+  /** Holds a change that does not wait for company. */
+  urgent: boolean
+}
+
+/** A batch for nothing but marks keeps the readings behind it waiting, which would have taken them along. */
+const patienceMs = 3
+
+function afterPatience(task: () => void): () => void {
+  const timer = setTimeout(task, patienceMs)
+  return () => clearTimeout(timer)
 }
 
 /** LevelDB tells of a full disk in the words of the C library only. */
 const sentenceOf = (reason: string): string =>
   `${/no space left/i.test(reason) ? 'the disk is full: ' : ''}the store could not take the change: ${reason}`
 
-const newGroup = (): Group => ({ cells: new Map(), waiters: [], sync: false, relaxed: false })
+const newGroup = (): Group => ({ cells: new Map(), waiters: [], sync: false, relaxed: false, urgent: false })
 
 function operationsOf(cells: Cells): Operation[] {
   const operations: Operation[] = []
@@ -73,10 +85,12 @@ function operationsOf(cells: Cells): Operation[] {
 }
 
 /** Makes the groups of one writer. */
-export function createGroups({ committed, batch, isLogEnding, interval, log }: GroupsParts): Groups {
+export function createGroups(parts: GroupsParts): Groups {
+  const { committed, batch, isLogEnding, interval, log, later = afterPatience } = parts
   let filling = newGroup()
   let inFlight: Group | undefined
   let scheduled = false
+  let stopWaiting: (() => void) | undefined
   let failed: AtError | undefined
   let failures = 0
 
@@ -84,9 +98,21 @@ export function createGroups({ committed, batch, isLogEnding, interval, log }: G
 
   function schedule(): void {
     if (scheduled || inFlight !== undefined) return
+    if (!filling.urgent) {
+      stopWaiting ??= later(hurry)
+      return
+    }
+    stopWaiting?.()
+    stopWaiting = undefined
     scheduled = true
     // At the end of the turn: whatever this turn's input brings shares one batch.
     setImmediate(look)
+  }
+
+  function hurry(): void {
+    stopWaiting = undefined
+    filling.urgent = true
+    schedule()
   }
 
   function look(): void {
@@ -160,6 +186,7 @@ export function createGroups({ committed, batch, isLogEnding, interval, log }: G
       for (const [full, cell] of cells) filling.cells.set(full, cell)
       if (reach === 'synced') filling.sync = true
       if (reach === 'relaxed') filling.relaxed = true
+      if (reach !== 'any' || cells.size === 0) filling.urgent = true
       filling.waiters.push(waiter)
       schedule()
     },

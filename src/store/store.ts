@@ -66,6 +66,8 @@ export interface StoreSeams {
   readonly aroundBatch?: (write: () => Promise<void>, operations: readonly Operation[], sync: boolean) => Promise<void>
   /** Around every sync of what was acknowledged before; `sync` does the work. */
   readonly aroundSync?: (sync: () => Promise<void>) => Promise<void>
+  /** As in `GroupsParts`. */
+  readonly later?: (task: () => void) => () => void
   /** Room of the file system. */
   readonly room?: () => Promise<Room>
   readonly migrations?: readonly Migration[]
@@ -194,6 +196,7 @@ export async function openStore(options: StoreOptions, seams: StoreSeams = {}): 
   const recovery = createRecovery(reopen, () => void writer.write(async () => {}, 'none').catch(() => {}), clock)
   const writer: Writer = createWriter({
     ...{ committed, log, batch, interval },
+    ...(seams.later === undefined ? {} : { later: seams.later }),
     isLogEnding: () => database.isLogEnding(),
     recover: recovery.recover,
     last(draft) {

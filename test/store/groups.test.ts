@@ -51,6 +51,46 @@ test('everything that is staged while one batch is in flight shares the next one
   expect(held.batches.map(({ sync }) => sync)).toEqual([true, true])
 })
 
+/** The moment for which marks wait for company: over when the test says so. */
+function heldMoment() {
+  let waiting: (() => void) | undefined
+  const later = (task: () => void) => {
+    waiting = task
+    return () => {
+      waiting = undefined
+    }
+  }
+  return { later, waits: () => waiting !== undefined, isOver: () => waiting?.() }
+}
+
+test('a change that need not be on flash waits a moment and shares the batch of one that must', async () => {
+  const held = heldBatches()
+  const moment = heldMoment()
+  const store = await opened(await temporary(), {}, { ...held, ...moment })
+  const mark = store.write((tx) => tx.putVisits('sessions', 1), { sync: false })
+  await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  expect(held.batches).toEqual([])
+  const reading = store.write((tx) => put(tx, 'k@alice', '1'))
+  await held.arrived()
+  expect(moment.waits()).toBe(false)
+  held.next()
+  await Promise.all([mark, reading])
+  expect(held.batches.map(({ sync }) => sync)).toEqual([true])
+})
+
+test('a change that need not be on flash is written by itself when the moment is over', async () => {
+  const held = heldBatches()
+  const moment = heldMoment()
+  const store = await opened(await temporary(), {}, { ...held, ...moment })
+  const mark = store.write((tx) => tx.putVisits('sessions', 1), { sync: false })
+  moment.isOver()
+  await held.arrived()
+  held.next()
+  await mark
+  expect(held.batches.map(({ sync }) => sync)).toEqual([false])
+})
+
 test('changes keep their order, whether they wait for something or not', async () => {
   const store = await opened(await temporary())
   const seen: string[] = []
