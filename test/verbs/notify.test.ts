@@ -264,7 +264,7 @@ describe('the room of a peer', () => {
     return { server, send, sendAsDave: (line: string): Promise<string> => other.ask(`notify:${line}`) }
   }
 
-  test('is bounded in notifications: no more until some expire, and others are not concerned', async () => {
+  test('is bounded in notifications: no more until there is room, and others are not concerned', async () => {
     const { server, send, sendAsDave } = await crowded({ notifications: { ...plenty, count: 3 }, copies: plenty })
     for (const id of ['1', '2', '3']) expect(await send(`id:${id}:ttln:5000:@carol:x.wavi@bob:v`)).toBe(success)
     expect(await send('id:4:@carol:x.wavi@bob:v')).toMatch(/^error:AT0028-.*3 notifications of @bob are held.*\n@$/)
