@@ -28,20 +28,31 @@ const steps = [
 ] as const satisfies readonly (readonly [Role, string])[]
 type Step = (typeof steps)[number][1]
 
-/** Tells the step before and after which a batch is written. */
-function batchSteps(role: Role, operations: readonly Operation[]): { before?: Step; after?: Step } {
-  const outbox = operations.find(({ key }) => key.startsWith('!outbox!'))
-  if (role === 'sender' && outbox !== undefined) {
-    return outbox.value === undefined
-      ? { before: 'before the outcome is written', after: 'after the outcome is written' }
-      : {
-          before: 'before the notification is stored',
-          after: 'after it is stored, before its client hears of it',
-        }
+interface BatchStep {
+  readonly before: Step
+  readonly after: Step
+  /** Notifications that take the step with this batch: several may share one. */
+  readonly times: number
+}
+
+/** Tells the steps before and after which a batch is written. */
+function batchSteps(role: Role, operations: readonly Operation[]): BatchStep[] {
+  const of = (table: string) => operations.filter(({ key }) => key.startsWith(table))
+  const stored = (table: string) => of(table).filter(({ value }) => value !== undefined).length
+  const before = 'before the notification is stored'
+  if (role === 'recipient') {
+    const times = stored('!notifications!')
+    return [{ before, after: 'after it is stored, before its sender hears of it', times }]
   }
-  const arrives = operations.some(({ key, value }) => key.startsWith('!notifications!') && value !== undefined)
-  if (role === 'sender' || !arrives) return {}
-  return { before: 'before the notification is stored', after: 'after it is stored, before its sender hears of it' }
+  const times = stored('!outbox!')
+  return [
+    { before, after: 'after it is stored, before its client hears of it', times },
+    {
+      before: 'before the outcome is written',
+      after: 'after the outcome is written',
+      times: of('!outbox!').length - times,
+    },
+  ]
 }
 
 const atSigns: Record<Role, AtSign> = { sender: '@alice', recipient: '@bob' }
@@ -62,8 +73,10 @@ async function startWorld(victim: Role, step: Step, count: number): Promise<Worl
   let left = count
   let crashes = 0
 
-  const reached = (role: Role, here: Step | undefined, dead: { yes: boolean }): void => {
-    if (role !== victim || here !== step || dead.yes || --left > 0 || crashes > 0) return
+  const reached = (role: Role, here: Step, dead: { yes: boolean }, times = 1): void => {
+    if (role !== victim || here !== step || dead.yes || times === 0 || crashes > 0) return
+    left -= times
+    if (left > 0) return
     crashes++
     const old = running.get(role)
     if (old === undefined) throw new Error(`${role} does not run`)
@@ -90,10 +103,10 @@ async function startWorld(victim: Role, step: Step, count: number): Promise<Worl
       },
       {
         async aroundBatch(write, operations) {
-          const { before, after } = batchSteps(role, operations)
-          reached(role, before, dead)
+          const steps = batchSteps(role, operations)
+          for (const { before, times } of steps) reached(role, before, dead, times)
           await write()
-          reached(role, after, dead)
+          for (const { after, times } of steps) reached(role, after, dead, times)
         },
       },
     )
