@@ -5,7 +5,7 @@ import { createCrowd } from '../../src/store/crowd.ts'
 import { openDatabase } from '../../src/store/database.ts'
 import { notificationKey, tables } from '../../src/store/layout.ts'
 import { manualClock } from '../support/clock.ts'
-import { notification, opened, start, temporary } from './fixtures.ts'
+import { idsIn, keep, notification, opened, start, temporary } from './fixtures.ts'
 
 const second = 1_000
 const most = (count: number) => ({ count, bytes: 1_000_000 })
@@ -18,17 +18,6 @@ const received = (count: number, first = 0): Notification[] =>
       ...{ at: start + (first + index) * second, expiresAt: start + 1_000 * second },
     }),
   )
-
-const keep = (store: Store, notifications: readonly Notification[]): Promise<void> =>
-  store.write(async (tx) => {
-    for (const each of notifications) await tx.putNotification(each)
-  })
-
-async function idsIn(store: Store): Promise<string[]> {
-  const ids: string[] = []
-  for await (const { id } of store.notifications.since(-1)) ids.push(id)
-  return ids
-}
 
 const thin = (store: Store, count: number, before = 1_000): Promise<number> =>
   store.thinOut('@bob', most(count), start + before * second)

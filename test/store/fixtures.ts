@@ -106,3 +106,16 @@ export async function contents(directory: string): Promise<Record<string, string
   }
   return files
 }
+
+/** Stores notifications in one change. */
+export const keep = (store: Store, notifications: readonly Notification[]): Promise<void> =>
+  store.write(async (tx) => {
+    for (const each of notifications) await tx.putNotification(each)
+  })
+
+/** Ids of all notifications that are stored, the oldest first. */
+export async function idsIn(store: Store): Promise<string[]> {
+  const ids: string[] = []
+  for await (const { id } of store.notifications.since(-1)) ids.push(id)
+  return ids
+}

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Notification } from '../../src/core/notification.ts'
-import type { Store } from '../../src/core/storage.ts'
-import { notification, opened, start, temporary } from './fixtures.ts'
+import { idsIn, keep, notification, opened, start, temporary } from './fixtures.ts'
 
 const hour = 3_600_000
 
@@ -13,17 +12,6 @@ const received = (count: number): Notification[] =>
       ...{ at: start + index * hour, expiresAt: start + 1_000 * hour },
     }),
   )
-
-const keep = async (store: Store, notifications: readonly Notification[]): Promise<void> =>
-  store.write(async (tx) => {
-    for (const each of notifications) await tx.putNotification(each)
-  })
-
-async function idsIn(store: Store): Promise<string[]> {
-  const ids: string[] = []
-  for await (const { id } of store.notifications.since(-1)) ids.push(id)
-  return ids
-}
 
 test('notifications that are older than is kept go, though they have not expired', async () => {
   const store = await opened(await temporary(), { notificationLog: { keepMs: 2 * hour } })
