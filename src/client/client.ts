@@ -3,6 +3,7 @@ import { type AtKey, keyKind, makeAtKey, parseAtKey } from '../core/at-key.ts'
 import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
+import { createLanes } from '../core/lanes.ts'
 import type { MetadataChange } from '../core/metadata.ts'
 import { formatMetadata } from '../core/metadata-tags.ts'
 import type { Durability } from '../core/storage.ts'
@@ -137,6 +138,8 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
   const seal = createSeal(keys, pairKeys)
   const opener = createOpener(keys, pairKeys)
   const monitors = new Set<Monitor>()
+  /** Writes by key: each may need a key of its reader or a connection first, and none may be overtaken by a later one. */
+  const writes = createLanes()
   await session.open()
 
   return {
@@ -145,9 +148,11 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       const key = withOwner(text, self)
       checkWritable(key, self)
       if (value === '' && key.scope === 'public') throw refused(key.text, 'takes a value of at least one character')
-      const sealed = await seal(key, value)
-      const metadata = tagsOf(sealed.metadata, given)
-      return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`, given.durability))
+      return writes.run(key.text, async () => {
+        const sealed = await seal(key, value)
+        const metadata = tagsOf(sealed.metadata, given)
+        return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`, given.durability))
+      })
     },
     async get(text, { bypassCache = false } = {}) {
       const key = withOwner(text, self)
@@ -162,7 +167,8 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       return shown && opener.record(key, shown.key, shown.value, shown.metadata)
     },
     async delete(text) {
-      return commitIdOf(await ask(`delete:${withOwner(text, self).text}`))
+      const key = withOwner(text, self)
+      return writes.run(key.text, async () => commitIdOf(await ask(`delete:${key.text}`)))
     },
     async scan(pattern, { showHidden = false, atSign } = {}) {
       const from = atSign === undefined ? '' : `:${parseAtSign(atSign)}`
@@ -173,9 +179,11 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       checkWritable(key, self)
       if (key.sharedWith === undefined) throw refused(key.text, 'names no recipient, as in @bob:phone.wavi@alice')
       const head = notifyHead({ ...given, id: given.id ?? randomUUID() })
-      const sealed = value === undefined ? undefined : await seal(key, value)
-      const metadata = tagsOf(sealed?.metadata ?? { isEncrypted: false }, given)
-      return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`, given.durability)
+      return writes.run(key.text, async () => {
+        const sealed = value === undefined ? undefined : await seal(key, value)
+        const metadata = tagsOf(sealed?.metadata ?? { isEncrypted: false }, given)
+        return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`, given.durability)
+      })
     },
     notificationStatus: (id) => ask(`notify:status:${id}`),
     monitor(given = {}) {

@@ -70,7 +70,10 @@ export interface MonitorOptions {
   readonly signal?: AbortSignal
 }
 
-/** A client of one atSign. Every method rejects with an AtError that carries the atServer's code. */
+/**
+ * A client of one atSign. Every method rejects with an AtError that carries the atServer's code. `put`, `delete` and `notify`
+ * of one key take effect in the order of the calls, whether or not the caller waits in between.
+ */
 export interface AtClient {
   readonly atSign: AtSign
   /**
