@@ -158,6 +158,8 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
 
   const read = async (from: Source): Promise<void> => {
     const [before, known] = [rewinds, extensions]
+    // One of these may end during the read, and what was read of it says that it waits.
+    const busy = new Set(taken)
     const found: Ranked[] = []
     let { behind } = from
     const renewed = priorities.map((_, rank) => rank).filter((rank) => rank > from.rank && forgetNotes(rank))
@@ -172,7 +174,7 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     from.atEnd = found.length < chunk && size < readAheadChars && extensions === known
     from.behind = behind
     for (const waiting of found) {
-      if (taken.has(waiting.token)) continue
+      if (busy.has(waiting.token)) continue
       from.ahead.push(waiting)
       chars += charsOf(waiting.notification)
     }

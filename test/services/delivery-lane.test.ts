@@ -101,6 +101,57 @@ test('a later value does not overtake an earlier one whose connection breaks whi
   expect(sent).toEqual(['v0', ...values])
 })
 
+test('what is answered while the queue is read anew is not sent again, and what waits besides is not lost', async () => {
+  const clock = manualClock(start)
+  const store = await opened(await temporary())
+  await store.write((tx) => {
+    tx.enqueue(notification('refused', { value: 'refused', key: '@bob:refused.wavi@alice' }))
+    tx.enqueue(notification('urgent', { value: 'urgent', key: '@bob:urgent.wavi@alice', priority: 'high' }))
+  })
+
+  const sent: string[] = []
+  let answerUrgent = (_reply: string): void => {}
+  const session = sessionOf((line) => {
+    sent.push(valueIn(line))
+    if (sent.length === 1)
+      return new Promise((resolve) => {
+        answerUrgent = resolve
+      })
+    const isRefused = valueIn(line) === 'refused' && sent.length < 5
+    return Promise.resolve(isRefused ? 'error:AT0028:too many' : 'data:success')
+  })
+  /** Lets the read of the less urgent go on that was begun after the first pause. */
+  let goOn: (() => void) | undefined
+  let isPaused = false
+  const outbox: Store['outbox'] = {
+    ...store.outbox,
+    async pending(...range) {
+      if (isPaused && range[4] === 'low' && goOn === undefined)
+        await new Promise<void>((resolve) => {
+          goOn = resolve
+        })
+      return store.outbox.pending(...range)
+    },
+  }
+  const statusOf = async (id: string): Promise<string | undefined> => (await store.notifications.get(id))?.status
+  await deliver({ ...store, outbox }, clock, async () => session)
+  await until(() => sent.length === 2)
+  isPaused = true
+  await until(() => {
+    clock.advance(100)
+    return goOn !== undefined
+  })
+  answerUrgent('data:success')
+  await until(async () => (await statusOf('urgent')) === 'delivered')
+  await new Promise(setImmediate)
+  goOn?.()
+  await until(async () => {
+    clock.advance(100)
+    return (await statusOf('refused')) === 'delivered'
+  })
+  expect(sent).toEqual(['urgent', 'refused', 'refused', 'refused', 'refused'])
+})
+
 describe('what has just been stored', () => {
   /** Counts reads of what waits; every line is answered, each value once. */
   async function world() {
