@@ -6,10 +6,19 @@ export interface Deadlines {
   add(expired: () => void): () => boolean
 }
 
+interface Deadline {
+  readonly at: number
+  readonly expired: () => void
+}
+
 /** @param ms how long everything may take */
 export function createDeadlines(clock: Clock, ms: number): Deadlines {
-  /** In the order in which they end. */
-  const open = new Set<{ readonly at: number; readonly expired: () => void }>()
+  /**
+   * As many places as ever were needed at one time. Not a `Set`: each time so much has come and gone that it moves to a new
+   * table, the old one refers to the new one, and once one of them is old for V8, all later ones and what they held live on.
+   */
+  const open: (Deadline | undefined)[] = []
+  const free: number[] = []
   let isArmed = false
 
   function arm(wait: number): void {
@@ -17,25 +26,33 @@ export function createDeadlines(clock: Clock, ms: number): Deadlines {
     clock.after(wait, look)
   }
 
+  /** @returns false when something else is there by now, or nothing */
+  function leave(place: number, deadline: Deadline): boolean {
+    if (open[place] !== deadline) return false
+    open[place] = undefined
+    free.push(place)
+    return true
+  }
+
   function look(): void {
-    isArmed = false
     const now = elapsed(clock)
-    for (const deadline of open) {
-      if (deadline.at > now) {
-        arm(deadline.at - now)
-        return
-      }
-      open.delete(deadline)
-      deadline.expired()
+    let next = Number.POSITIVE_INFINITY
+    for (const [place, deadline] of open.entries()) {
+      if (deadline === undefined) continue
+      if (deadline.at > now) next = Math.min(next, deadline.at)
+      else if (leave(place, deadline)) deadline.expired()
     }
+    isArmed = false
+    if (next < Number.POSITIVE_INFINITY) arm(next - now)
   }
 
   return {
     add(expired) {
       const deadline = { at: elapsed(clock) + ms, expired }
-      open.add(deadline)
+      const place = free.pop() ?? open.length
+      open[place] = deadline
       if (!isArmed) arm(ms)
-      return () => open.delete(deadline)
+      return () => leave(place, deadline)
     },
   }
 }

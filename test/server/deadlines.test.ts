@@ -37,3 +37,33 @@ test('a clock that is set does not end anything', () => {
   clock.advance(1)
   expect(over).toEqual(['first'])
 })
+
+test('a place that was left serves another, whose time cannot be taken back by the one before', () => {
+  const clock = manualClock()
+  const deadlines = createDeadlines(clock, 1_000)
+  const over: string[] = []
+  const first = deadlines.add(() => over.push('first'))
+  expect(first()).toBe(true)
+  deadlines.add(() => over.push('second'))
+  expect(first()).toBe(false)
+  clock.advance(1_000)
+  expect(over).toEqual(['second'])
+})
+
+test('what begins when another is over has its whole time', () => {
+  const clock = manualClock()
+  const deadlines = createDeadlines(clock, 1_000)
+  const over: string[] = []
+  deadlines.add(() => {
+    over.push('first')
+    deadlines.add(() => over.push('its successor'))
+  })
+  clock.advance(500)
+  deadlines.add(() => over.push('second'))
+  clock.advance(500)
+  expect(over).toEqual(['first'])
+  clock.advance(500)
+  expect(over).toEqual(['first', 'second'])
+  clock.advance(500)
+  expect(over).toEqual(['first', 'second', 'its successor'])
+})
