@@ -4,7 +4,6 @@ import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { createLanes } from '../core/lanes.ts'
-import type { MetadataChange } from '../core/metadata.ts'
 import { formatMetadata } from '../core/metadata-tags.ts'
 import type { Durability } from '../core/storage.ts'
 import type { AtKeys } from '../crypto/keys-file.ts'
@@ -12,9 +11,9 @@ import { replyData } from '../wire/link.ts'
 import { type Monitor, startMonitor } from './monitor.ts'
 import { createOpener, type ShownMetadata } from './open.ts'
 import { createPairKeys, type Unreachable } from './pair-keys.ts'
-import { createSeal } from './seal.ts'
+import { createSeal, type Sealed } from './seal.ts'
 import { createSession, type Session } from './session.ts'
-import type { AtClient, Connect, NotifyOptions } from './types.ts'
+import type { AtClient, Connect, NotifyOptions, PutOptions } from './types.ts'
 
 export type { AtClient, Connect, NotifyOptions, PutOptions, ReadRecord, ReceivedNotification } from './types.ts'
 
@@ -38,11 +37,9 @@ export interface AtClientOptions {
 
 const refused = (key: string, why: string): AtError => new AtError('AT0022', `${key.slice(0, 64)} ${why}`)
 
-/** Tags of what a value needs to be read, and of what the caller says about it. */
-const tagsOf = (
-  sealed: MetadataChange,
-  { ttl, ttb, ttr, ccd }: Partial<Pick<MetadataChange, 'ttl' | 'ttb' | 'ttr' | 'ccd'>>,
-): string => formatMetadata({ ...sealed, ttl, ttb, ttr, ccd })
+/** Tags of what the caller says about a value, which come first, and of what is needed to read it. */
+const tagsOf = ({ metadata }: Pick<Sealed, 'metadata'>, given: PutOptions | NotifyOptions): string =>
+  formatMetadata(given) + formatMetadata(metadata)
 
 /** @throws AtError AT0016 for a malformed key */
 function withOwner(text: string, self: AtSign): AtKey {
@@ -150,8 +147,8 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       if (value === '' && key.scope === 'public') throw refused(key.text, 'takes a value of at least one character')
       return writes.run(key.text, async () => {
         const sealed = await seal(key, value)
-        const metadata = tagsOf(sealed.metadata, given)
-        return commitIdOf(await ask(`update${metadata}:${key.text} ${sealed.value}`, given.durability))
+        const tags = tagsOf(sealed, given)
+        return commitIdOf(await ask(`update${tags}:${key.text} ${sealed.value}`, given.durability))
       })
     },
     async get(text, { bypassCache = false } = {}) {
@@ -181,8 +178,8 @@ export async function connectAtClient(options: AtClientOptions): Promise<AtClien
       const head = notifyHead({ ...given, id: given.id ?? randomUUID() })
       return writes.run(key.text, async () => {
         const sealed = value === undefined ? undefined : await seal(key, value)
-        const metadata = tagsOf(sealed?.metadata ?? { isEncrypted: false }, given)
-        return ask(`${head}${metadata}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`, given.durability)
+        const tags = tagsOf(sealed ?? { metadata: { isEncrypted: false } }, given)
+        return ask(`${head}${tags}:${key.text}${sealed === undefined ? '' : `:${sealed.value}`}`, given.durability)
       })
     },
     notificationStatus: (id) => ask(`notify:status:${id}`),
