@@ -57,7 +57,7 @@ export function parseUtc(text: string): number | undefined {
   const fraction = match[1] ?? ''
   const spelt = text.slice(0, 19).replace(' ', 'T')
   const seconds = Date.parse(`${spelt}Z`)
-  // Date.parse takes 30 February for 2 March.
-  if (Number.isNaN(seconds) || !new Date(seconds).toISOString().startsWith(spelt)) return undefined
+  // Date.parse takes 30 February for 2 March, and 24:00:00 for the next day.
+  if (new Date(seconds).getUTCDate() !== Number(text.slice(8, 10))) return undefined
   return seconds + Number(fraction.slice(0, 3).padEnd(3, '0'))
 }
