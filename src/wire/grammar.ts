@@ -43,15 +43,15 @@ export function seq<const T extends readonly Part<never>[]>(...parts: T): Gramma
 
 /** An optional `:word` out of a list, matched in any letter case; it must be followed by another part. */
 export function opt<const N extends string, const W extends string>(name: N, ...words: W[]): Part<{ [K in N]?: W }> {
+  const spelt = new Map(words.map((word) => [word.toLowerCase(), word]))
   return {
     read(cursor, out) {
       const found = segment(cursor)
-      if (found === undefined || cursor.text[cursor.at + 1 + found.length] !== ':') return
-      const word = words.find((candidate) => candidate.toLowerCase() === found.toLowerCase())
-      if (word === undefined) return
+      const word = found === undefined ? undefined : spelt.get(found.word)
+      if (found === undefined || word === undefined || cursor.text[found.end] !== ':') return
       if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
       out[name] = word
-      cursor.at += 1 + found.length
+      cursor.at = found.end
     },
     write: (params) => (params[name] === undefined ? '' : `:${params[name]}`),
   }
@@ -59,13 +59,14 @@ export function opt<const N extends string, const W extends string>(name: N, ...
 
 /** An optional `:word` that stands for true, at the end or in front of another part. */
 export function flag<const N extends string>(name: N, word: string = name): Part<{ [K in N]?: true }> {
+  const folded = word.toLowerCase()
   return {
     read(cursor, out) {
       const found = segment(cursor)
-      if (found === undefined || found.toLowerCase() !== word.toLowerCase()) return
+      if (found?.word !== folded) return
       if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
       out[name] = true
-      cursor.at += 1 + found.length
+      cursor.at = found.end
     },
     write: (params) => (params[name] ? `:${word}` : ''),
   }
@@ -81,10 +82,9 @@ export function param<const N extends string, T>(
   return {
     read(cursor, out) {
       const found = segment(cursor)
-      if (found === undefined || !folded.includes(found.toLowerCase())) return
-      const from = cursor.at + 2 + found.length
-      if (cursor.text[from - 1] !== ':') return
+      if (found === undefined || !folded.includes(found.word) || cursor.text[found.end] !== ':') return
       if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
+      const from = found.end + 1
       const end = endOfValue(cursor.text, from)
       out[name] = type.parse(cursor.text.slice(from, end), name)
       cursor.at = end
@@ -111,13 +111,13 @@ export function anyOrder<const T extends readonly Part<never>[]>(...parts: T): P
 
 /** A UTC time as a parameter value; kept as milliseconds. */
 export function timeParam<const N extends string>(name: N, type: ValueType<number>): Part<{ [K in N]?: number }> {
+  const folded = name.toLowerCase()
   return {
     read(cursor, out) {
       const found = segment(cursor)
-      if (found === undefined || found.toLowerCase() !== name.toLowerCase()) return
-      const from = cursor.at + 2 + found.length
-      if (cursor.text[from - 1] !== ':') return
+      if (found?.word !== folded || cursor.text[found.end] !== ':') return
       if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
+      const from = found.end + 1
       const end = endOfTime(cursor.text, from)
       out[name] = type.parse(cursor.text.slice(from, end), name)
       cursor.at = end
@@ -172,12 +172,12 @@ export function tail<const N extends string>(name: N, shape = /^.+$/s): Part<{ [
 
 /** An optional `:word:` and everything behind it. */
 export function optionalTail<const N extends string>(name: N): Part<{ [K in N]?: string }> {
+  const folded = name.toLowerCase()
   return {
     read(cursor, out) {
       const found = segment(cursor)
-      if (found === undefined || found.toLowerCase() !== name.toLowerCase()) return
-      const from = cursor.at + 2 + found.length
-      const value = cursor.text[from - 1] === ':' ? cursor.text.slice(from) : ''
+      if (found?.word !== folded) return
+      const value = cursor.text[found.end] === ':' ? cursor.text.slice(found.end + 1) : ''
       if (value.length === 0) throw invalidSyntax(`${name} is empty`)
       out[name] = value
       cursor.at = cursor.text.length

@@ -2,6 +2,18 @@
 export interface Cursor {
   readonly text: string
   at: number
+  /** The segment that was looked at last: one part after the other asks for it. */
+  seen?: Segment
+}
+
+/** What stands between a colon and the next colon or blank. */
+interface Segment {
+  readonly text: string
+  /** The same in lower case. */
+  readonly word: string
+  /** Where the colon in front of it stands, and where it ends. */
+  readonly at: number
+  readonly end: number
 }
 
 /**
@@ -16,16 +28,23 @@ export interface Part<P> {
 /** The start of a text, for a sentence that names it. */
 export const quote = (text: string): string => `"${text.slice(0, 32)}"`
 
-/** The segment between the colon at the cursor and the next colon or blank, or undefined when no colon stands there. */
-export function segment({ text, at }: Cursor): string | undefined {
-  return text[at] === ':' ? text.slice(at + 1, endOfValue(text, at + 1)) : undefined
+/** The segment behind the colon at the cursor, or undefined when no colon stands there. */
+export function segment(cursor: Cursor): Segment | undefined {
+  const { text, at, seen } = cursor
+  if (seen?.at === at) return seen
+  if (text[at] !== ':') return undefined
+  const end = endOfValue(text, at + 1)
+  const found = text.slice(at + 1, end)
+  cursor.seen = { text: found, word: found.toLowerCase(), at, end }
+  return cursor.seen
 }
 
 /** Where the value that starts at `from` ends: at the next colon or blank. */
 export const endOfValue = (text: string, from: number): number => {
-  let end = from
-  while (end < text.length && text[end] !== ':' && text[end] !== ' ') end++
-  return end
+  const colon = text.indexOf(':', from)
+  const end = colon === -1 ? text.length : colon
+  const blank = text.slice(from, end).indexOf(' ')
+  return blank === -1 ? end : from + blank
 }
 
 /** The same for a time, which carries colons of its own: 2026-01-31T10:00:00Z. */

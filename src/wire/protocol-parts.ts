@@ -14,11 +14,10 @@ export const metadata: Part<{ metadata: MetadataChange }> = {
     const change = out['metadata'] as Record<string, unknown>
     for (;;) {
       const found = segment(cursor)
-      const tag = found === undefined ? undefined : metadataTag(found)
-      if (found === undefined || tag === undefined) return
-      const from = cursor.at + 2 + found.length
-      if (cursor.text[from - 1] !== ':') return
+      const tag = found === undefined ? undefined : metadataTag(found.word)
+      if (found === undefined || tag === undefined || cursor.text[found.end] !== ':') return
       if (change[tag.name] !== undefined) throw invalidSyntax(`${tag.name} is given twice`)
+      const from = found.end + 1
       // A time carries colons of its own: 2026-01-31T10:00:00Z.
       const end = tag.type === 'time' ? endOfTime(cursor.text, from) : endOfValue(cursor.text, from)
       change[tag.name] = parseTagValue(tag, cursor.text.slice(from, end))
@@ -70,10 +69,10 @@ export function optionalAtSign<const N extends string>(name: N): Part<{ [K in N]
   return {
     read(cursor, out) {
       const found = segment(cursor)
-      if (found === undefined || !found.startsWith('@')) return
+      if (found === undefined || !found.text.startsWith('@')) return
       if (out[name] !== undefined) throw invalidSyntax(`${name} is given twice`)
-      out[name] = parseAtSign(found)
-      cursor.at += 1 + found.length
+      out[name] = parseAtSign(found.text)
+      cursor.at = found.end
     },
     write: (params) => (params[name] === undefined ? '' : `:${params[name]}`),
   }
@@ -84,10 +83,11 @@ export function atSign<const N extends string>(name: N): Part<{ [K in N]: AtSign
   return {
     read(cursor, out) {
       const found = segment(cursor)
-      if (found === undefined || found.length === 0) throw invalidSyntax(`${name} is missing, as in :@alice`)
-      if (/\s/.test(found) || found.lastIndexOf('@') > 0) throw invalidSyntax(`${quote(found)} is not an atSign`)
-      out[name] = parseAtSign(found)
-      cursor.at += 1 + found.length
+      if (found === undefined || found.text.length === 0) throw invalidSyntax(`${name} is missing, as in :@alice`)
+      const { text, end } = found
+      if (/\s/.test(text) || text.lastIndexOf('@') > 0) throw invalidSyntax(`${quote(text)} is not an atSign`)
+      out[name] = parseAtSign(text)
+      cursor.at = end
     },
     write: (params) => `:${params[name]}`,
   }
