@@ -1,22 +1,21 @@
 import type { AtSign } from '../core/at-sign.ts'
-import type { Notification, Priority } from '../core/notification.ts'
+import type { Priority } from '../core/notification.ts'
 import type { Outbox, Waiting } from '../core/storage.ts'
+import {
+  charsOf,
+  type Entry,
+  goesBefore,
+  isEarlier,
+  type Judge,
+  lowest,
+  type PlaceName,
+  priorities,
+  type Queued,
+  queuedIn,
+  type Ranked,
+} from './delivery-order.ts'
 import type { EphemeralStore } from './ephemeral.ts'
 import { createTextFilter, type TextFilter } from './text-filter.ts'
-
-/** A notification that waits for the recipient of a queue. */
-export interface Entry {
-  /** Names it as long as it waits. */
-  readonly token: string
-  readonly notification: Notification
-  /** As in `Waiting`. */
-  readonly known?: unknown
-  /** Those with the same order arrive one after another: they are about one key, or texts. */
-  readonly order: string
-}
-
-/** Whether entries of an order may be taken now: `held` ones wait in the queue, `aside` ones are found after a rewind. */
-export type Judge = (order: string) => 'free' | 'held' | 'aside'
 
 /** What waits for one recipient, stored or in memory, the more urgent first and else in the order in which it was sent. */
 export interface Queue {
@@ -50,44 +49,27 @@ const fewestNotes = 64
 
 /** What waits with one priority in one of the two places where notifications wait. */
 interface Source {
-  readonly name: 's' | 'm'
+  readonly name: PlaceName
   /** 0 for the priority that goes first. */
   readonly rank: number
   /** Those behind a place, of this priority only. */
   pending(limit: number, behind: number): Promise<Waiting[]> | Waiting[]
-  ahead: Ranked[]
+  ahead: Read[]
   behind: number
   atEnd: boolean
-  /** Orders of those that were read to be noted, behind what place that goes on, and up to when all are noted. */
-  notes: { readonly at: number; readonly order: string }[]
+  /** Those that were read to be noted, behind what place that goes on, and up to whom all are noted. */
+  notes: Queued[]
   notedBehind: number
-  notedUntil: number
+  notedUntil: Queued | undefined
 }
 
-/** One that was read, with the rank at which it goes: that of an earlier one of its order which is less urgent, or its own. */
-interface Ranked extends Entry {
-  readonly rank: number
-}
+type Read = Entry & Ranked
 
 /** Where an entry stands that may be taken. */
-interface Found {
+interface Found extends Ranked {
   readonly from: Source
   readonly index: number
-  readonly rank: number
-  readonly at: number
 }
-
-const priorities: readonly Priority[] = ['high', 'medium', 'low']
-const lowest = priorities.length - 1
-
-/** Whether one goes before another: more urgent, or as urgent and earlier. */
-const goesBefore = (one: Found, other: Found): boolean =>
-  one.rank < other.rank || (one.rank === other.rank && one.at < other.at)
-
-const orderOf = ({ messageType, key }: Notification): string => (messageType === 'text' ? '' : key.toLowerCase())
-
-/** Characters that a notification holds in memory and on its way, about. */
-export const charsOf = ({ key, value }: Notification): number => key.length + (value?.length ?? 0)
 
 /**
  * Reads two outboxes as one. The more urgent goes first, and of those with one priority the earlier, but none before an
@@ -95,12 +77,12 @@ export const charsOf = ({ key, value }: Notification): number => key.length + (v
  * fixed size; where that errs, an urgent one goes as if it were less so.
  */
 export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralStore): Queue {
-  const source = (name: Source['name'], outbox: Outbox | EphemeralStore, priority: Priority): Source => ({
+  const source = (name: PlaceName, outbox: Outbox | EphemeralStore, priority: Priority): Source => ({
     ...{ name, rank: priorities.indexOf(priority) },
     pending: (limit, behind) => outbox.pending(recipient, limit, behind, readAheadChars, priority),
     ...unread(),
   })
-  const unread = () => ({ ahead: [], behind: 0, atEnd: false, notes: [], notedBehind: 0, notedUntil: -1 })
+  const unread = () => ({ ahead: [], behind: 0, atEnd: false, notes: [], notedBehind: 0, notedUntil: undefined })
   const sources = priorities.flatMap((priority) => [source('s', store, priority), source('m', memory, priority)])
   /** By rank, and how many orders each holds and may hold before it is begun anew. */
   let noted: (TextFilter | undefined)[] = []
@@ -111,9 +93,8 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
   let rewinds = 0
   let extensions = 0
 
-  const ranked = ({ name }: Source, { place, notification, known }: Waiting, rank: number): Ranked => {
-    const token = `${name}${place}`
-    return { token, order: orderOf(notification), notification, known, rank }
+  const ranked = ({ name }: Source, { place, notification, known }: Waiting, queued: Queued, rank: number): Read => {
+    return { token: `${name}${place}`, order: queued.order, notification, known, rank, queued }
   }
 
   const countOf = (rank: number): { count: number; most: number } => notes[rank] ?? { count: 0, most: fewestNotes }
@@ -125,34 +106,35 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     known.count = 0
     noted[rank] = undefined
     for (const from of sources) {
-      if (from.rank === rank) Object.assign(from, { notes: [], notedBehind: 0, notedUntil: -1 })
+      if (from.rank === rank) Object.assign(from, { notes: [], notedBehind: 0, notedUntil: undefined })
     }
     return true
   }
 
-  /** Notes the orders of what a source holds from before a moment. */
-  const noteUntil = async (from: Source, at: number): Promise<void> => {
+  /** Notes the orders of what a source holds from before another one. @param last of those that were read with it */
+  const noteUntil = async (from: Source, queued: Queued, last: Queued | undefined): Promise<void> => {
     const before = rewinds
     for (;;) {
-      for (let next = from.notes[0]; next !== undefined && next.at <= at; next = from.notes[0]) {
+      for (let next = from.notes[0]; next !== undefined && !isEarlier(queued, next); next = from.notes[0]) {
         const filter = noted[from.rank] ?? createTextFilter()
         noted[from.rank] = filter
         filter.add(next.order)
         countOf(from.rank).count++
         from.notes.shift()
       }
-      if (from.notes.length > 0 || from.notedUntil >= at) return
+      const { notedUntil } = from
+      if (from.notes.length > 0 || (notedUntil?.name === queued.name && !isEarlier(notedUntil, queued))) return
       const found = await from.pending(chunk, from.notedBehind)
       if (rewinds !== before) return
-      if (found.length === 0) from.notedUntil = at
+      if (found.length === 0) from.notedUntil = last
       from.notedBehind = found.at(-1)?.place ?? from.notedBehind
-      from.notes = found.map(({ notification }) => ({ at: notification.at, order: orderOf(notification) }))
+      from.notes = found.map((waiting) => queuedIn(from.name, waiting))
     }
   }
 
-  const rankOf = async ({ rank }: Source, notification: Notification): Promise<number> => {
-    for (const other of sources) if (other.rank > rank) await noteUntil(other, notification.at)
-    for (let lower = lowest; lower > rank; lower--) if (noted[lower]?.mayHold(orderOf(notification))) return lower
+  const rankOf = async ({ rank }: Source, queued: Queued, last: Queued | undefined): Promise<number> => {
+    for (const other of sources) if (other.rank > rank) await noteUntil(other, queued, last)
+    for (let lower = lowest; lower > rank; lower--) if (noted[lower]?.mayHold(queued.order)) return lower
     return rank
   }
 
@@ -160,11 +142,15 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     const [before, known] = [rewinds, extensions]
     // One of these may end during the read, and what was read of it says that it waits.
     const busy = new Set(taken)
-    const found: Ranked[] = []
+    const found: Read[] = []
     let { behind } = from
     const renewed = priorities.map((_, rank) => rank).filter((rank) => rank > from.rank && forgetNotes(rank))
-    for (const waiting of await from.pending(chunk, from.behind)) {
-      found.push(ranked(from, waiting, await rankOf(from, waiting.notification)))
+    const pending = await from.pending(chunk, from.behind)
+    const last = pending.at(-1)
+    const until = last && queuedIn(from.name, last)
+    for (const waiting of pending) {
+      const queued = queuedIn(from.name, waiting)
+      found.push(ranked(from, waiting, queued, await rankOf(from, queued, until)))
       behind = waiting.place
     }
     if (rewinds !== before) return
@@ -186,13 +172,13 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     for (let index = 0; index < from.ahead.length; index++) {
       const waiting = from.ahead[index]
       if (waiting === undefined) break
-      const { rank, notification, order } = waiting
+      const { rank, notification, order, queued } = waiting
       const judged = judge(order)
       if (judged === 'aside') {
         from.ahead.splice(index--, 1)
         chars -= charsOf(notification)
       } else if (judged === 'free') {
-        const found = { from, index, rank, at: notification.at }
+        const found = { from, index, rank, queued }
         if (best === undefined || goesBefore(found, best)) best = found
         if (rank === from.rank) break
       }
@@ -200,8 +186,7 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     return best
   }
 
-  /** What goes first of all that was read and may be taken. */
-  const first = (judge: Judge): Found | undefined => {
+  const mostUrgent = (judge: Judge): Found | undefined => {
     let best: Found | undefined
     for (const from of sources) {
       const found = find(from, judge)
@@ -210,12 +195,34 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     return best
   }
 
+  /** Has one wait behind an earlier one of its order that goes as if it were less urgent. @returns whether there is one */
+  const fallBack = ({ from, index, rank, queued }: Found): boolean => {
+    const one = from.ahead[index]
+    if (one === undefined || rank === lowest) return false
+    const isSlower = (other: Read): boolean =>
+      other.rank > rank && other.order === one.order && isEarlier(other.queued, queued)
+    const slower = sources.flatMap(({ ahead }) => ahead).find(isSlower)
+    if (slower !== undefined) from.ahead[index] = { ...one, rank: slower.rank }
+    return slower !== undefined
+  }
+
+  /** What goes first of all that was read and may be taken. */
+  const first = (judge: Judge): Found | undefined => {
+    let found = mostUrgent(judge)
+    // An earlier one may be taken for less urgent than when this one was read.
+    while (found !== undefined && fallBack(found)) found = mostUrgent(judge)
+    return found
+  }
+
   const isFull = (): boolean =>
     chars >= readAheadChars || sources.reduce((sum, { ahead }) => sum + ahead.length, 0) >= readAhead
 
   /** Whether a source may still hold something as urgent that came earlier. */
-  const isLagging = (other: Source, { from, rank, at }: Found): boolean =>
-    other !== from && other.rank === rank && (other.ahead.at(-1)?.notification.at ?? 0) <= at
+  const isLagging = (other: Source, { from, rank, queued }: Found): boolean => {
+    if (other === from || other.rank !== rank) return false
+    const last = other.ahead.at(-1)
+    return last === undefined || !isEarlier(queued, last.queued)
+  }
 
   /** A source that has to be read further before it is known what goes first. */
   const unreadSource = (found: Found | undefined): Source | undefined => {
@@ -245,7 +252,7 @@ export function createQueue(recipient: AtSign, store: Outbox, memory: EphemeralS
     const { notification, place } = stored
     const isLeast = notification.priority === priorities[lowest]
     if (from === undefined || !from.atEnd || !isLeast || place <= from.behind || isFull()) return false
-    from.ahead.push(ranked(from, stored, lowest))
+    from.ahead.push(ranked(from, stored, queuedIn(from.name, stored), lowest))
     from.behind = place
     chars += charsOf(notification)
     return true

@@ -1,5 +1,5 @@
 import { limits } from '../core/limits.ts'
-import { charsOf, type Entry } from './delivery-queue.ts'
+import { charsOf, type Entry } from './delivery-order.ts'
 
 /** Notifications that are on their way to one recipient, of each key one at most. */
 export interface Window {

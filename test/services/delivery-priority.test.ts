@@ -3,7 +3,6 @@ import { parseAtSign } from '../../src/core/at-sign.ts'
 import { AtError } from '../../src/core/errors.ts'
 import type { Notification, Priority } from '../../src/core/notification.ts'
 import { createDelivery } from '../../src/services/delivery.ts'
-import { createQueue } from '../../src/services/delivery-queue.ts'
 import { createEphemeral } from '../../src/services/ephemeral.ts'
 import { createTextFilter } from '../../src/services/text-filter.ts'
 import { notification, opened, start, temporary } from '../store/fixtures.ts'
@@ -155,41 +154,6 @@ it('the urgent of a key whose earlier ones fill all that is read ahead does not 
   }))
   const { sent } = await deliverAll([{ key, value: 'low' }, ...urgent])
   expect(sent).toEqual(['low', ...urgent.map(({ value }) => value)])
-})
-
-it('the urgent is no longer taken for less so once those before it of its key are delivered, though others keep coming', async () => {
-  const clock = manualClock(start)
-  const store = await opened(await temporary())
-  const queue = createQueue('@bob', store.outbox, createEphemeral({ self: '@alice', clock }))
-  let count = 0
-  const put = async (key: string, priority: Priority): Promise<void> => {
-    count++
-    const one = {
-      to: '@bob',
-      key: `@bob:${key}.wavi@alice`,
-      value: `${key} ${priority}`,
-      at: start + count,
-      priority,
-    } as const
-    await store.write((tx) => tx.enqueue(notification(`n${count}`, one)))
-    queue.extend()
-  }
-  const deliver = async (): Promise<string | null | undefined> => {
-    const entry = await queue.take(() => 'free')
-    if (entry === undefined) return undefined
-    await store.write((tx) => tx.settle(entry.notification, 'delivered'))
-    queue.putBack(entry)
-    return entry.notification.value
-  }
-  await put('alarm', 'low')
-  for (let index = 0; index < 80; index++) {
-    await put(`reading${index}`, 'low')
-    await put(`other${index}`, 'high')
-    expect(await deliver()).toBe(`other${index} high`)
-    await deliver()
-  }
-  await put('alarm', 'high')
-  expect(await deliver()).toBe('alarm high')
 })
 
 it('with no place free for a session, whoever has something urgent asks for one more often', async () => {
