@@ -9,9 +9,11 @@ import {
   type NotificationState,
   notificationKey,
   notificationRef,
+  numberOf,
   outboxKey,
   placeOf,
   priorityOf,
+  queueKey,
   tables,
   urgentKey,
   withdrawnKey,
@@ -85,14 +87,19 @@ export function settle(draft: Draft, notification: Notification, status: Notific
 
 /** Reads of committed outboxes. */
 export function createOutbox(committed: Committed): Outbox {
-  /** Undefined when the entry is one that a power cut has parted from its notification. */
+  /**
+   * Undefined when the entry is one that a power cut has parted from its notification, and for one that is written and not
+   * yet acknowledged: the numbers in memory do not know of it.
+   */
   function waiting(key: string, ref: string, before: number): Waiting | undefined {
+    const { place } = fromOutboxKey(key)
+    if (numberOf(place) > (committed.memory.get(queueKey) ?? 0)) return undefined
     const state = committed.tryGet(tables.notificationStates, ref)
     if (state?.outbox !== key) return undefined
     const body = committed.tryGet(tables.notifications, notificationKey(state.at, ref))
     if (body === undefined) return undefined
     const known: Known = { ref, state, withdrawals: before }
-    return { place: fromOutboxKey(key).place, notification: { ...body, status: state.status }, known }
+    return { place, notification: { ...body, status: state.status }, known }
   }
 
   const withdrawn = (): number => committed.memory.get(withdrawnKey) ?? 0

@@ -2,12 +2,14 @@ import { expect, it } from 'vitest'
 import type { Priority } from '../../src/core/notification.ts'
 import { createQueue } from '../../src/services/delivery-queue.ts'
 import { createEphemeral } from '../../src/services/ephemeral.ts'
+import type { StoreSeams } from '../../src/store/store.ts'
 import { notification, opened, start, temporary } from '../store/fixtures.ts'
 import { manualClock } from '../support/clock.ts'
+import { until } from '../support/network.ts'
 
 /** What waits for @bob, and is delivered when the test says so. */
-async function queueOf() {
-  const store = await opened(await temporary())
+async function queueOf(seams: StoreSeams = {}) {
+  const store = await opened(await temporary(), {}, seams)
   const queue = createQueue('@bob', store.outbox, createEphemeral({ self: '@alice', clock: manualClock(start) }))
   let count = 0
   return {
@@ -18,6 +20,7 @@ async function queueOf() {
       await store.write((tx) => tx.enqueue(notification(`n${count}`, one)))
       queue.extend()
     },
+    take: async () => (await queue.take(() => 'free'))?.notification.value,
     async deliver(): Promise<string | null | undefined> {
       const entry = await queue.take(() => 'free')
       if (entry === undefined) return undefined
@@ -55,6 +58,29 @@ it('the urgent waits behind an earlier one of its key that is taken for less urg
   await put('other', 'high')
   const values = [await deliver(), await deliver(), await deliver(), await deliver()]
   expect(values).toEqual(['other high', 'alarm medium', 'alarm high', 'alarm low'])
+})
+
+it('what is written and not yet acknowledged goes no sooner than the others of its batch', async () => {
+  let acknowledge: (() => void) | undefined
+  let holds = false
+  const { put, take, deliver } = await queueOf({
+    async aroundBatch(write) {
+      await write()
+      if (holds)
+        await new Promise<void>((resolve) => {
+          acknowledge = resolve
+        })
+    },
+  })
+  await put('other', 'high')
+  holds = true
+  const puts = [put('alarm', 'low'), put('alarm', 'high')]
+  await until(() => acknowledge !== undefined)
+  holds = false
+  expect(await take()).toBe('other high')
+  acknowledge?.()
+  await Promise.all(puts)
+  expect([await deliver(), await deliver()]).toEqual(['alarm low', 'alarm high'])
 })
 
 it('the urgent is no longer taken for less so once those before it of its key are delivered, though others keep coming', async () => {
