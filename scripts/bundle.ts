@@ -1,44 +1,20 @@
 // Builds what is shipped: `dist/atedge.mjs` (the program) and `dist/index.mjs` (the library), with all of their dependencies
-// inside or in parts beside them (`dist/atedge-*.mjs`), and LevelDB's binaries. Run by `npm run build`.
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+// inside or in parts beside them (`dist/atedge-*.mjs`), and the binaries. Run by `npm run build`.
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build, type Metafile, type Plugin } from 'esbuild'
+import { binariesBesideBundle, copyBinaries } from './binaries.ts'
 
 /** DESIGN section 10. */
 const maxBytes = 1_500_000
 const root = resolve(import.meta.dirname, '..')
-const levelBinaries = join(root, 'node_modules/classic-level/prebuilds')
 
 /** What CommonJS dependencies expect to find around them. */
 const commonJsNames = [
   "import{createRequire as nodeCreateRequire}from'node:module';",
   'const require=nodeCreateRequire(import.meta.url),__filename=import.meta.filename,__dirname=import.meta.dirname;',
 ].join('')
-
-/** Loads LevelDB's binary from `prebuilds/` beside the bundle instead of searching for it in node_modules. */
-const levelBesideBundle: Plugin = {
-  name: 'level-beside-bundle',
-  setup({ onLoad }) {
-    onLoad({ filter: /[\\/]classic-level[\\/]binding\.js$/ }, () => ({
-      loader: 'js',
-      contents: `
-        const musl = process.platform === 'linux' && require('node:fs').existsSync('/etc/alpine-release')
-        const folder = __dirname + '/prebuilds/' + process.platform + '-' + process.arch
-        module.exports = require(folder + (musl ? '/classic-level.musl.node' : '/classic-level.node'))`,
-    }))
-  },
-}
 
 /**
  * Parts of dependencies that the program never reaches, as folder, files and the reason why nobody misses them.
@@ -98,25 +74,10 @@ async function bundle(entry: string, name: string, dist: string): Promise<Metafi
     platform: 'node',
     target: 'node20.19',
     format: 'esm',
-    plugins: [levelBesideBundle, lean],
+    plugins: [binariesBesideBundle, lean],
     logLevel: 'warning',
   })
   return metafile
-}
-
-/** The binaries of one platform, named so that the loader need not search: `linux-arm64/classic-level.armv8.node` too. */
-function copyBinaries(platform: string, arch: string, dist: string): void {
-  const source = readdirSync(levelBinaries).find((name) => {
-    const [system, ...processors] = name.split(/[-+]/)
-    return system === platform && processors.includes(arch)
-  })
-  if (source === undefined) throw new Error(`classic-level ships no binary for ${platform}-${arch}`)
-  const folder = join(dist, 'prebuilds', `${platform}-${arch}`)
-  mkdirSync(folder, { recursive: true })
-  for (const name of readdirSync(join(levelBinaries, source))) {
-    const plain = name.includes('.musl.') ? 'classic-level.musl.node' : 'classic-level.node'
-    copyFileSync(join(levelBinaries, source, name), join(folder, plain))
-  }
 }
 
 /** `node_modules/mqtt/build/x.js` belongs to `mqtt`, `src/core/x.ts` to `src/core`. */
@@ -172,7 +133,7 @@ writeNotices(metafile, join(dist, 'THIRD-PARTY-LICENSES.txt'))
 const { platform, arch } = process
 for (const target of new Set(['linux-x64', 'linux-arm64', `${platform}-${arch}`])) {
   const [system = '', processor = ''] = target.split('-')
-  copyBinaries(system, processor, dist)
+  copyBinaries(root, system, processor, dist)
 }
 
 const size = readdirSync(dist)

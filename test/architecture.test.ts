@@ -34,7 +34,8 @@ const onlyFrom: readonly (readonly [what: RegExp, places: RegExp])[] = [
   [/^node-forge/, /^provision\//],
   [/^(?:mqtt|aedes)/, /^(?:bridge|device)\//],
   [/^re2js$/, /^core\/pattern\.ts$/],
-  [/^(?![a-z]+\/\S+\.ts$)(?!re2js$)/, /^(?!core\/)/],
+  [/^koffi$/, /^core\/native\.ts$/],
+  [/^(?![a-z]+\/\S+\.ts$)(?!re2js$|koffi$)/, /^(?!core\/)/],
   [/^process\.env$/, /^config\//],
 ]
 

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { type Fixture, fillStore, type GrowthName, type RunningDevice, startDevice } from './fixture.ts'
@@ -18,7 +18,6 @@ const perPage = 1_000
 /** Parts of the store in which pages are asked for, a few in a row in each. */
 const places = 4
 const inRow = 4
-const squeezedMs = 3_000
 
 interface Side {
   readonly records: number
@@ -60,24 +59,6 @@ async function start(fixture: Fixture, name: GrowthName) {
 const lookUp = (side: Side, which: 'hot' | 'cold', ms: number): Promise<number> =>
   drive(side.sockets, side[which], { depth: 1, ms })
 
-/** What a process has in memory, in MiB. */
-interface Memory {
-  readonly resident: number
-  /** Of it, pages of LevelDB's tables: copies of the files, which the kernel takes back whenever it wants them. */
-  readonly tables: number
-  readonly anonymous: number
-}
-
-async function memoryOf(pid: number): Promise<Memory> {
-  const maps = await readFile(`/proc/${pid}/smaps`, 'utf8')
-  const tables = [...maps.matchAll(/\.ldb\n(?:\w+: .*\n)*?Rss: +(\d+) kB/g)]
-  return {
-    resident: procNumber(pid, 'status', 'VmRSS') / 1_024,
-    tables: tables.reduce((sum, [, kiB]) => sum + Number(kiB), 0) / 1_024,
-    anonymous: procNumber(pid, 'status', 'RssAnon') / 1_024,
-  }
-}
-
 /** Milliseconds for a page, a few in a row in several parts of the store; a small store has but one page. */
 async function page({ sockets, records }: Side): Promise<number> {
   const [socket] = sockets
@@ -95,29 +76,8 @@ async function page({ sockets, records }: Side): Promise<number> {
   return median(times)
 }
 
-/** A memory group of the kernel, of version 2 or 1, with a process in it. @returns undefined where none can be made */
-async function memoryGroup(pid: number) {
-  for (const [root, limit] of [
-    ['/sys/fs/cgroup', 'memory.max'],
-    ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes'],
-  ] as const) {
-    const folder = join(root, `atedge-bench-${pid}`)
-    try {
-      await mkdir(folder)
-      await writeFile(join(folder, 'cgroup.procs'), `${pid}`)
-      return {
-        // The kernel takes clean pages away until the rest fits, or fails.
-        squeeze: (bytes: number) => writeFile(join(folder, limit), `${Math.round(bytes)}`),
-        remove: () => rmdir(folder).catch(() => undefined),
-      }
-    } catch {
-      await rmdir(folder).catch(() => undefined)
-    }
-  }
-  return undefined
-}
-
-interface Measured extends Memory {
+interface Measured {
+  readonly residentMiB: number
   readonly hot: number
   readonly cold: number
   readonly pageMs: number
@@ -138,9 +98,8 @@ async function measure(sides: readonly Side[], pace: Pace): Promise<Measured[]> 
   const pages: number[] = []
   for (const side of sides) pages.push(await page(side))
   await sleep(pace.idleMs)
-  const memory = await Promise.all(sides.map(({ device }) => memoryOf(device.program.pid)))
-  return memory.map((each, index) => ({
-    ...each,
+  return sides.map(({ device }, index) => ({
+    residentMiB: procNumber(device.program.pid, 'status', 'VmRSS') / 1_024,
     hot: hot[index] ?? Number.NaN,
     cold: cold[index] ?? Number.NaN,
     pageMs: pages[index] ?? Number.NaN,
@@ -174,16 +133,9 @@ export async function growthRows(fixture: Fixture, pace: Pace & { quick: boolean
   await fillStore(fixture, '@lots', many)
   // A start right after the filling would read what was just written.
   const [small, large] = [await begin(fixture, '@few', few, few), await begin(fixture, '@lots', many, few)]
-  const group = await memoryGroup(large.device.program.pid)
   const [one, other] = (await measure([small, large], pace)) as [Measured, Measured]
-  const room = 1.15 * one.anonymous * 1_048_576
-  const squeezed = await group?.squeeze(room).then(
-    () => lookUp(large, 'cold', squeezedMs),
-    () => undefined,
-  )
   for (const socket of [...small.sockets, ...large.sockets]) socket.destroy()
   const [before, after] = [await startTimes(fixture, small), await startTimes(fixture, large)]
-  await group?.remove()
 
   const MiB = (size: number): string => `${size.toFixed(0)} MiB`
   const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`
@@ -198,20 +150,13 @@ export async function growthRows(fixture: Fixture, pace: Pace & { quick: boolean
     ...row(what, ours, limit, { format }),
     ...{ budget: '-', verdict: '-' },
   })
-  const without = ({ resident, tables }: Memory): number => resident - tables
   const lookups = (which: string): string => `llookup of ${which}, ${connections} TLS connections`
   return [
-    row('resident memory without mapped tables', without(other), without(one), { format: MiB, atMost: 1.15 }),
-    row('resident memory with them, while nobody else needs it', other.resident, one.resident, {
-      ...{ format: MiB, atMost: 1.15 },
-    }),
+    row('resident memory', other.residentMiB, one.residentMiB, { format: MiB, atMost: 1.15 }),
     row(lookups(`${count(few)} hot keys spread over all of it`), other.hot, one.hot, {
       ...{ format: perSecond, atLeast: 0.9 },
     }),
     shown(lookups('cold keys, each drawn from all of it'), other.cold, one.cold, perSecond),
-    squeezed === undefined
-      ? { ...shown('the same within a memory group', 0, 1, perSecond), measured: 'no memory group here', ratio: '-' }
-      : shown(`the same, all but ${MiB(room / 1_048_576)} taken away by the kernel`, squeezed, one.cold, perSecond),
     shown('a page of scan, from all over it', other.pageMs, one.pageMs, ms),
     shown('start to listening after a stop', after.stopped, before.stopped, ms),
     shown('start to listening after a power cut', after.cut, before.cut, ms),

@@ -10,7 +10,7 @@ import { systemClock } from '../core/clock.ts'
 import { silent } from '../core/log.ts'
 import { type AtKeys, readKeysFile, writeKeysFile } from '../crypto/keys-file.ts'
 import { createLog } from '../device/log.ts'
-import { giveBackMemory } from '../device/memory.ts'
+import { giveBackMemory, processSeams } from '../device/memory.ts'
 import { activate } from '../provision/activation.ts'
 import { undoInterrupted } from '../provision/restore.ts'
 import { secretQr } from '../provision/secret.ts'
@@ -103,7 +103,7 @@ async function serve(options: { config: string; logLevel?: string; clockTrusted?
       log('warn', 'a restore was interrupted; the data is as it was before', { folder })
   }
   const device = await startDevice({ config, clock: systemClock, log, version })
-  const stopCollecting = giveBackMemory(systemClock, log)
+  const stopCollecting = giveBackMemory(systemClock, log, await processSeams())
   io.onHangup?.(async () => log('info', 'reloaded', await device.reload()))
   await io.stopped
   log('info', 'stopping')

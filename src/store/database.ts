@@ -1,8 +1,8 @@
 import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Level } from 'level'
 import { AtError } from '../core/errors.ts'
 import { after } from './layout.ts'
+import { Level } from './level.ts'
 import { watchLogEnd } from './log-end.ts'
 import { reasonOf } from './refusal.ts'
 
@@ -62,9 +62,10 @@ const settings = {
   valueEncoding: 'buffer',
   // Blocks taken out of their compression. What is hot is kept decoded elsewhere, and of what is cold no cache holds much.
   cacheSize: 512 * 1024,
-  // A table costs 2 MiB of address space, the pages of it that are read, which the kernel takes back whenever it wants
-  // them, and 30 KiB of memory. To open one anew for a read takes five times as long as the read.
+  // A table costs an open file and 20 KiB of memory. To open one anew for a read takes five times as long as the read.
   maxOpenFiles: 256,
+  // Twice LevelDB's own: what it keeps of an open table to find its blocks is half as much, and reads are as fast.
+  blockSize: 8 * 1024,
 } as const
 
 /**

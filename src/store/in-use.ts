@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Level } from 'level'
+import { Level } from './level.ts'
 
 const isLocked = (error: unknown): boolean =>
   error instanceof Error && (('code' in error && error.code === 'LEVEL_LOCKED') || isLocked(error.cause))

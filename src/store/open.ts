@@ -10,6 +10,7 @@ import type { Losses } from './health.ts'
 import { isTaken } from './in-use.ts'
 import { type Climbed, climb, databaseName } from './ladder.ts'
 import { type Identity, tables } from './layout.ts'
+import { mapsTables } from './level.ts'
 import { type Migration, migrate } from './migrations.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
 import { seal, unseal } from './seal.ts'
@@ -159,7 +160,11 @@ async function climbAndBringUp(
  * @throws StoreRefusal when it is locked, of another atSign, of a newer format, not of atedge or cannot even be read
  */
 export async function openOwn(options: OpenOptions): Promise<Opened> {
-  const { directory, atSign, format, losses } = options
+  const { directory, atSign, format, losses, log } = options
+  if (mapsTables !== undefined)
+    log('warn', 'LevelDB maps its tables into memory: what the card cannot read will end the process', {
+      cause: mapsTables,
+    })
   await privateDirectory(directory)
   const marker = await readMarker(directory)
   if (marker?.identity !== undefined) judge(marker.identity, options)

@@ -79,8 +79,8 @@ test('it ends', () => {
   expect(state.collections).toBe(0)
 })
 
-test('the collector of this process gives back what nobody needs any more', () => {
-  const seams = processSeams()
+test('the collector of this process gives back what nobody needs any more', async () => {
+  const seams = await processSeams()
   let kept: unknown[] | undefined = Array.from({ length: 500_000 }, (_, i) => ({ i }))
   const before = seams.heapBytes()
   expect(kept.length).toBe(500_000)
