@@ -132,6 +132,7 @@ export function openConnection(stream: Duplex, options: ConnectionOptions): Conn
 
   /** Both sides have closed when the stream is: ending ours alone would reset bytes that the client has not read. */
   const flushAndEnd = (): void => {
+    if (ended) return
     cancelLinger ??= clock.after(limits.lingerMs, end)
     output.whenFlushed(() => {
       stream.end()

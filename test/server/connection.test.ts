@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { limits } from '../../src/core/limits.ts'
 import { until } from '../support/network.ts'
 import { recorder } from '../support/recorder.ts'
@@ -272,6 +272,19 @@ describe('a client that does not read', () => {
     alice.clock.advance(5_000)
     expect(await owner.reply()).toBe('data:ok\n@alice@')
     for (let i = 0; i < taken; i++) expect(await owner.reply()).toMatch(/^data:\d+\n/)
+  })
+
+  test('leaves no timer behind when it goes while its command runs', async () => {
+    const server = await startServer()
+    const client = await raw(server)
+    client.write('noop:1000\n')
+    await turns()
+    const after = vi.spyOn(server.clock, 'after')
+    client.stream.destroy()
+    await turns()
+    server.clock.advance(1_000)
+    await turns()
+    expect(after.mock.calls.map(([ms]) => ms)).not.toContain(limits.lingerMs)
   })
 
   test('is closed when it has been idle, with its answers still unread', async () => {
