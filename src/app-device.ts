@@ -125,9 +125,8 @@ export async function startDeviceBridge(
 async function startHealth(port: number, { config, clock, log }: DeviceOptions): Promise<Close> {
   const { topic, interval } = config.health
   const { host } = config.bridge.broker
-  const near = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-  const url = `mqtt://${near.includes(':') ? `[${near}]` : near}:${port}`
-  const publisher = await publishHealth({ url, topic, intervalMs: interval, clock, directory: config.dataDir, log })
+  const broker = { host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port }
+  const publisher = await publishHealth({ broker, topic, intervalMs: interval, clock, directory: config.dataDir, log })
   return () => publisher.stop()
 }
 

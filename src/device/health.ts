@@ -8,8 +8,8 @@ export { type HealthReading, type HealthRule, healthRules, readHealth } from './
 
 /** What is published where. */
 export interface HealthOptions {
-  /** Broker: `mqtt://127.0.0.1:1883`. */
-  readonly url: string
+  /** On the same machine: nothing is encrypted. */
+  readonly broker: { readonly host: string; readonly port: number }
   /** Each reading goes to `<topic>/<quantity>`. */
   readonly topic: string
   readonly intervalMs: number
@@ -35,7 +35,7 @@ export interface HealthPublisher {
 export async function publishHealth(options: HealthOptions): Promise<HealthPublisher> {
   // Its code is looked at once the device listens: a start need not wait for it.
   const { default: mqtt } = await import('mqtt')
-  const { url, intervalMs, clock, log, random = Math.random } = options
+  const { broker, intervalMs, clock, log, random = Math.random } = options
   let stopped = false
   let attempt = 0
   let cancel: () => void = () => undefined
@@ -45,14 +45,19 @@ export async function publishHealth(options: HealthOptions): Promise<HealthPubli
   function open(): MqttClient {
     // No period of its own: it would try every second without jitter for ever. A new client each time, because an old one
     // keeps the callbacks of what it never sent.
-    const opened = mqtt.connect(url, {
+    // Not a URL, which mqtt.js would take apart by `url.parse`: Node 24 warns of that (DEP0169).
+    const opened = mqtt.connect({
+      ...broker,
+      protocol: 'mqtt',
       reconnectPeriod: 0,
       queueQoSZero: false,
       protocolVersion: 4,
       timerVariant: 'native',
     })
     opened.on('connect', () => measure(opened))
-    opened.on('error', (error) => log('info', 'the MQTT broker cannot be reached', { url, reason: error.message }))
+    opened.on('error', (error) =>
+      log('info', 'the MQTT broker cannot be reached', { ...broker, reason: error.message }),
+    )
     opened.once('close', () => retry(opened))
     return opened
   }

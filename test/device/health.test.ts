@@ -52,8 +52,9 @@ describe('host readings', () => {
 
 describe('the publisher', () => {
   const start = async (url: string, clock: ReturnType<typeof watchedClock>) => {
+    const { hostname, port } = new URL(url)
     const publisher = await publishHealth({
-      url,
+      broker: { host: hostname, port: Number(port) },
       topic: 'atedge/host',
       intervalMs: 10_000,
       clock,
