@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { onTestFinished } from 'vitest'
+import { bundles, markOf, memory } from './leftovers.ts'
 
 /** Every fault instead of a sample. */
 export const full = process.env['ATEDGE_FAULTS'] === 'full'
@@ -28,8 +29,7 @@ export function createRandom(start: number): () => number {
 /** A program beside this file as one script, which starts several times faster than its sources. */
 export async function bundled(name: string): Promise<string> {
   const here = fileURLToPath(new URL('.', import.meta.url))
-  // Inside the project, where packages are found.
-  const outfile = join(here, '../../node_modules/.cache/atedge-faults', `${name}-${process.pid}.mjs`)
+  const outfile = join(bundles, `${markOf(process.pid)}${name}.mjs`)
   await build({
     ...{ entryPoints: [join(here, `${name}.ts`)], outfile, bundle: true, platform: 'node', format: 'esm' },
     packages: 'external',
@@ -37,9 +37,7 @@ export async function bundled(name: string): Promise<string> {
   return outfile
 }
 
-/** Where files need no disk. */
-const memory = '/dev/shm'
-/** Room that a part may need there. */
+/** Room that a part may need in memory. */
 const memoryBytes = 256 * 1024 * 1024
 
 async function roomInMemory(): Promise<number> {
@@ -48,7 +46,7 @@ async function roomInMemory(): Promise<number> {
 }
 
 async function folderIn(parent: string): Promise<string> {
-  const folder = await mkdtemp(join(parent, 'atedge-faults-'))
+  const folder = await mkdtemp(join(parent, markOf(process.pid)))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   return folder
 }

@@ -227,7 +227,7 @@ test('what is for an atSign that the directory does not know waits for its own e
   await deliver(store, clock, proven, (level, message) => lines.push(`${level} ${message}`))
   const status = async (id: string): Promise<string | undefined> => (await store.notifications.get(id))?.status
   await until(async () => {
-    clock.advance(1_000)
+    clock.advance(5_000)
     return (await status('long')) === 'delivered'
   })
   expect(await status('short')).toBe('expired')

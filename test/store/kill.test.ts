@@ -45,7 +45,9 @@ async function verify(store: Store, acknowledged: ReadonlyMap<string, number>): 
   }
 }
 
-test('a writer that is killed again and again loses nothing it acknowledged, and leaves nothing half done', async () => {
+test('a writer that is killed again and again loses nothing it acknowledged, and leaves nothing half done', {
+  timeout: 120_000,
+}, async () => {
   const directory = await temporary()
   let highest = -1
   for (const [round, lines] of [40, 333, 1000, 77, 2500, 640].entries()) {

@@ -54,7 +54,9 @@ async function expectOneInstant(store: Store): Promise<void> {
   }
 }
 
-test('a snapshot under load is one instant, and a kill in the middle of one leaves only whole ones', async () => {
+test('a snapshot under load is one instant, and a kill in the middle of one leaves only whole ones', {
+  timeout: 120_000,
+}, async () => {
   const [directory, copy] = [await temporary(), await temporary()]
   const folder = join(directory, 'snapshots')
   await addBallast(directory)
