@@ -114,6 +114,8 @@ export const limits = {
   syncPageLimit: 100,
   /** Bytes of a page of `sync:from` or `notify:list`; its first entry goes out whatever its size (reference: syncBufferSize). */
   pageBytes: 5_242_880,
+  /** What stands behind `data:`, so that the whole reply is no longer than official clients read: as long as `lineBytes`. */
+  replyBytes: 10_239_744,
   /** Keys of one page of `scan:page:`. */
   scanPageKeys: 1_000,
   /** Commands of one `batch`. */

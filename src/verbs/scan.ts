@@ -42,21 +42,35 @@ function spelling(key: AtKey, session: Session): string {
   return `${key.entity}${key.owner ?? ''}`
 }
 
-/** Keeps what lies on the page; without a page everything does. */
-function createPage<T>({ page }: Asked, seen: number) {
+/**
+ * Keeps what lies on the page; without a page everything does.
+ * @param tooLong what to answer when that is more than one reply may hold
+ */
+function createPage({ page }: Asked, seen: number, tooLong = tooManyKeys) {
   const size = limits.scanPageKeys
   // Pages count from 1; whoever begins with 0 gets the first one twice and misses nothing.
   const from = (Math.max(page ?? 1, 1) - 1) * size
-  const items: T[] = []
+  const texts: string[] = []
   let place = seen
+  let bytes = 0
   return {
-    items,
-    full: () => page !== undefined && items.length >= size,
-    add(item: T) {
-      if (place++ >= from) items.push(item)
+    full: () => page !== undefined && texts.length >= size,
+    add(item: unknown) {
+      if (place++ < from) return
+      const text = jsonLine(item)
+      bytes += Buffer.byteLength(text) + 1
+      if (bytes > limits.replyBytes) throw tooLong()
+      texts.push(text)
     },
+    text: () => `[${texts.join(',')}]`,
   }
 }
+
+const tooManyKeys = (): AtError =>
+  new AtError(
+    'AT0022',
+    'one reply may not hold that many keys; ask for pages, as in scan:page:1, or for fewer by a regex',
+  )
 
 interface Asked {
   readonly showHidden: boolean
@@ -77,12 +91,12 @@ function noteEnd({ pageEnds }: Ports, { name, page }: Asked, last: string): void
   if (page !== undefined) pageEnds.set(`${Math.max(page, 1)} ${name}`, last)
 }
 
-async function scanKeys(ports: Ports, session: Session, asked: Asked): Promise<string[]> {
+async function scanKeys(ports: Ports, session: Session, asked: Asked): Promise<string> {
   const { showHidden, matches, signal } = asked
   const prefix = session.identity.kind === 'peer' ? `${session.identity.atSign}:` : 'public:'
   const now = ports.clock.now()
   const { after, seen } = resume(ports, asked)
-  const found = createPage<string>(asked, seen)
+  const found = createPage(asked, seen)
   const entries = ports.records.entries(session.identity.kind === 'owner' ? '' : prefix, after)
   for await (const [text, metadata] of inTurns(entries, ports.clock, signal)) {
     const key = parseAtKey(text)
@@ -92,14 +106,14 @@ async function scanKeys(ports: Ports, session: Session, asked: Asked): Promise<s
     noteEnd(ports, asked, text)
     break
   }
-  return found.items
+  return found.text()
 }
 
-async function scanCommits(ports: Ports, session: Session, asked: Asked): Promise<unknown[]> {
+async function scanCommits(ports: Ports, session: Session, asked: Asked): Promise<string> {
   const { showHidden, matches, signal } = asked
   if (session.identity.kind !== 'owner') throw new AtError('AT0401', 'scan:cl requires an authenticated connection')
   const { after, seen } = resume(ports, asked)
-  const found = createPage<unknown>(asked, seen)
+  const found = createPage(asked, seen)
   const entries = ports.commits.entries(after === undefined ? undefined : Number(after))
   for await (const entry of inTurns(entries, ports.clock, signal)) {
     if (!listed(parseAtKey(entry.key), session, ports.self, showHidden) || !matches(entry.key)) continue
@@ -109,25 +123,18 @@ async function scanCommits(ports: Ports, session: Session, asked: Asked): Promis
     noteEnd(ports, asked, `${commitId}`)
     break
   }
-  return found.items
+  return found.text()
 }
-
-/** Prompt and `data:` of a reply, about. */
-const frameBytes = 256
 
 /** The answer of another atServer, which knows no pages unless it is one of ours: cut here, and no longer than any reply. */
 async function scanRemote(ports: Ports, atSign: AtSign, pattern: string | undefined, asked: Asked): Promise<string> {
-  const found = createPage<string>(asked, 0)
+  const reason = `${atSign} sent more keys than one reply may hold; ask for pages, as in scan:${atSign}:page:1`
+  const found = createPage(asked, 0, () => new AtError('AT0008', reason))
   for (const key of await ports.remote.scan(atSign, pattern)) {
     if (found.full()) break
     found.add(key)
   }
-  const text = jsonLine(found.items)
-  if (Buffer.byteLength(text) <= limits.lineBytes - frameBytes) return text
-  throw new AtError(
-    'AT0008',
-    `${atSign} sent more keys than one reply may hold; ask for pages, as in scan:${atSign}:page:1`,
-  )
+  return found.text()
 }
 
 export const scan = defineVerb({
@@ -152,7 +159,7 @@ export const scan = defineVerb({
       return data(await scanRemote(ports, p.atSign, p.pattern, asked))
     }
     const find = p.cl ? scanCommits : scanKeys
-    return data(jsonLine(await find(ports, session, asked)))
+    return data(await find(ports, session, asked))
   },
   examples: ['scan', 'scan wavi', 'scan:showhidden:true', 'scan:cl sc1', 'scan:showhidden:false:@bob:page:2 ^public:'],
 })

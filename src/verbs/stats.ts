@@ -1,4 +1,5 @@
-import { invalidSyntax } from '../core/errors.ts'
+import { AtError, invalidSyntax } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
 import { type Part, seq } from '../wire/grammar.ts'
 import { dataSpaced } from '../wire/reply.ts'
 import { defineVerb } from './verb.ts'
@@ -23,6 +24,12 @@ const ids: Part<{ ids?: number[]; pattern?: string }> = {
   write: (p) => (p.ids === undefined ? '' : `:${p.ids.join(',')}${p.pattern === undefined ? '' : `:${p.pattern}`}`),
 }
 
+const tooLong = (): AtError =>
+  new AtError(
+    'AT0022',
+    'one reply may not hold that many keys; leave 15 out, or narrow it by a regex, as in stats:15:.wavi',
+  )
+
 export const stats = defineVerb({
   name: 'stats',
   summary: 'Numbers about this atServer: connections, last commit id, storage, notifications.',
@@ -36,7 +43,10 @@ export const stats = defineVerb({
       if (metric === undefined) throw invalidSyntax(`No metric with ID ${id}`)
       elements.push(JSON.stringify({ id: String(id), name: metric.name, value: metric.value }))
     }
-    return dataSpaced(`[${elements.join(', ')}]`)
+    const text = `[${elements.join(', ')}]`
+    // 15 names every key.
+    if (Buffer.byteLength(text) > limits.replyBytes) throw tooLong()
+    return dataSpaced(text)
   },
   examples: ['stats', 'stats:3', 'stats:3:.wavi', 'stats:1,2,16'],
 })

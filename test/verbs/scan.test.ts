@@ -240,6 +240,31 @@ test('pages count from 1 and have a size of their own; without a page the whole 
   expect(await (await asOwner(server)).ask('scan:page:2 ^k')).toMatch(/^data:\["k01001\.page@alice",/)
 })
 
+test('what is longer than clients read is refused, with a word about pages', async () => {
+  const server = await startServer()
+  const owner = await asOwner(server)
+  // Three bytes a character, and of each key once.
+  const long = '☀'.repeat(230)
+  const count = Math.ceil(limits.replyBytes / (3 * long.length))
+  for (let from = 0; from < count; from += limits.batchCommands) {
+    const commands = Array.from({ length: limits.batchCommands }, (_, id) => ({
+      id,
+      command: `update:${from + id}${long}@alice v`,
+    }))
+    await owner.ask(`batch:${JSON.stringify(commands)}`)
+  }
+  for (const line of ['scan', 'scan:cl', 'scan:showhidden:true ☀']) {
+    expect(await owner.ask(line)).toMatch(/^error:AT0022-Illegal arguments : [^\n]* scan:page:1, [^\n]*\n@alice@$/)
+  }
+  expect(await owner.ask('scan:page:1')).toMatch(/^data:\[/)
+  expect(await owner.ask('scan ^7☀')).toBe(`data:["7${long}@alice"]\n@alice@`)
+  for (const line of ['stats', 'stats:15', 'stats:1,15']) {
+    expect(await owner.ask(line)).toMatch(/^error:AT0022-Illegal arguments : [^\n]* stats:15:\.wavi\n@alice@$/)
+  }
+  expect(await owner.ask('stats:15:^7☀')).toContain(`\\"7${long}@alice\\":`)
+  expect(await owner.ask('stats:1,2')).toMatch(/^data: \[/)
+})
+
 describe('a scan that takes long', () => {
   const rows = 1_000
   const enough = 30
