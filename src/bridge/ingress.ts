@@ -9,6 +9,18 @@ import { type Mapping, map, type Problem, type Reading } from './mapping.ts'
 import { isSelective, type Last, passes } from './policy.ts'
 import { createUnfinished, type Message } from './unfinished.ts'
 
+interface PutOptions {
+  readonly ttl?: number | undefined
+  readonly ttr?: number | undefined
+  readonly durability?: Durability | undefined
+}
+
+interface NotifyOptions {
+  readonly ttln?: number | undefined
+  readonly ephemeral?: boolean
+  readonly durability?: Durability | undefined
+}
+
 /** What the bridge needs of a client of the atServer. */
 export interface BridgeClient {
   readonly atSign: AtSign
@@ -17,13 +29,9 @@ export interface BridgeClient {
    * @param key `@alice:temperature.kitchen.sensors`, `public:…` or a bare name; the owner is this atSign
    * @param options `ttl` in milliseconds, `ttr` in seconds; `durability` `interval` resolves before it is on flash
    */
-  put(key: string, value: string, options?: { ttl?: number; ttr?: number; durability?: Durability }): Promise<number>
+  put(key: string, value: string, options?: PutOptions): Promise<number>
   /** Queues a notification; resolves with its id once it is on flash, an `ephemeral` one at once. `ttln` in milliseconds. */
-  notify(
-    key: string,
-    value: string,
-    options?: { ttln?: number; ephemeral?: boolean; durability?: Durability },
-  ): Promise<string>
+  notify(key: string, value: string, options?: NotifyOptions): Promise<string>
 }
 
 /** Counters since the start. `received` and `ignored` are messages, the others readings, one for each rule that takes a message. */
@@ -163,16 +171,11 @@ function deliver(
 ): Promise<unknown> {
   const { delivery, text, rule } = reading
   const { ttl, ttr } = delivery
-  const how = durability === undefined ? {} : { durability }
   const key = `${prefixOf(recipient)}${reading.key}`
   const step = `${rule.index} ${key}`
-  const put = (): Promise<unknown> => {
-    const life = { ...(ttl === undefined ? {} : { ttl }), ...(ttr === undefined ? {} : { ttr }) }
-    return message.once(`put ${step}`, () => client.put(key, text, { ...how, ...life }))
-  }
+  const put = (): Promise<unknown> => message.once(`put ${step}`, () => client.put(key, text, { ttl, ttr, durability }))
   const notify = (): Promise<unknown> => {
-    const life = ttl === undefined ? {} : { ttln: ttl }
-    const options = delivery.notify === 'ephemeral' ? { ...life, ephemeral: true } : { ...life, ...how }
+    const options = delivery.notify === 'ephemeral' ? { ttln: ttl, ephemeral: true } : { ttln: ttl, durability }
     return message.once(`notify ${step}`, () => client.notify(key, text, options))
   }
   if (!delivery.update) return notify()

@@ -8,13 +8,13 @@ export type Connect = () => Promise<Duplex>
 /** What `put` may say about a record. */
 export interface PutOptions {
   /** When the change is acknowledged; that of the atServer's store unless told. Only inside the process of the atServer. */
-  readonly durability?: Durability
+  readonly durability?: Durability | undefined
   /** Life in milliseconds. */
-  readonly ttl?: number
+  readonly ttl?: number | undefined
   /** Milliseconds before it can be read. */
   readonly ttb?: number
   /** Seconds for which the recipient may keep a copy, -1 for ever. */
-  readonly ttr?: number
+  readonly ttr?: number | undefined
   /** Whether the recipient's copy goes when the record goes. */
   readonly ccd?: boolean
 }
@@ -22,16 +22,16 @@ export interface PutOptions {
 /** What `notify` may say about a notification. */
 export interface NotifyOptions {
   /** As for `put`. */
-  readonly durability?: Durability
+  readonly durability?: Durability | undefined
   /** Held in memory alone, here and at the recipient: two minutes at most, and no byte reaches the flash (`eph`). */
   readonly ephemeral?: boolean
   readonly operation?: 'update' | 'delete'
   /** Life of the notification in milliseconds. */
-  readonly ttln?: number
+  readonly ttln?: number | undefined
   /** Life of the recipient's copy in milliseconds. */
-  readonly ttl?: number
+  readonly ttl?: number | undefined
   /** Seconds for which the recipient may keep a copy, -1 for ever. */
-  readonly ttr?: number
+  readonly ttr?: number | undefined
   readonly ccd?: boolean
   /** Letters, digits, `-` and `_`; a random UUID unless told. The same id and content again is a retry. */
   readonly id?: string
