@@ -46,7 +46,7 @@ const isoTime = (ms: number): string => new Date(Math.min(ms, latestTime)).toISO
 export const replyTime = (ms: number): string => isoTime(ms).replace('T', ' ')
 
 /** `2024-10-24T08:00:00.123000Z`: the spelling of times inside commands sent to a peer (page 07, section 5). */
-export const wireTime = (ms: number): string => isoTime(ms).replace('Z', '000Z')
+export const wireTime = (ms: number): string => `${isoTime(ms).slice(0, -1)}000Z`
 
 const utcTime = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.(\d+))?Z$/
 

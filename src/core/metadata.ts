@@ -151,15 +151,14 @@ export function mergeMetadata(
   change: MetadataChange,
   write: { by: AtSign; now: number; newValue: boolean },
 ): Metadata {
-  const next: Mutable<Metadata> = {
-    ...existing,
-    createdBy: existing?.createdBy ?? write.by,
-    updatedBy: write.by,
-    createdAt: existing?.createdAt ?? write.now,
-    version: existing === undefined ? 0 : (existing.version ?? 0) + 1,
-    isBinary: change.isBinary ?? existing?.isBinary ?? false,
-    isEncrypted: change.isEncrypted ?? existing?.isEncrypted ?? false,
-  }
+  // Set one by one: V8 takes several times as long to define what a copy has already.
+  const next: Mutable<Metadata> = { ...existing }
+  next.createdBy ??= write.by
+  next.updatedBy = write.by
+  next.createdAt ??= write.now
+  next.version = existing === undefined ? 0 : (existing.version ?? 0) + 1
+  next.isBinary = change.isBinary ?? existing?.isBinary ?? false
+  next.isEncrypted = change.isEncrypted ?? existing?.isEncrypted ?? false
   applyTimes(next, change, write.now)
   applyCaching(next, change, existing === undefined, write.now)
   applyTexts(next as Record<string, unknown>, change, write.newValue)
