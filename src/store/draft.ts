@@ -1,6 +1,6 @@
 import { AtError } from '../core/errors.ts'
 import type { Cell, Committed } from './committed.ts'
-import type { Table } from './layout.ts'
+import { type Table, tables } from './layout.ts'
 
 /** One change while it is being made. */
 export interface Draft {
@@ -19,7 +19,7 @@ export interface Draft {
   onCommit(task: () => void): void
 }
 
-/** What a change has staged, by full key. */
+/** What a change has staged, by `cellName`. */
 export type Cells = ReadonlyMap<string, Cell>
 
 /** What has become of a draft. */
@@ -37,12 +37,18 @@ export interface Drafting {
   end(): Drafted
 }
 
+/**
+ * What a row is called among those that are staged: by its full key if it is written. Half of all that is looked up are
+ * numbers in memory: their own keys are there already, and cannot be taken for full ones.
+ */
+const cellName = (table: Table<unknown>, key: string): string => (table === tables.memory ? key : table.prefix + key)
+
 const none: ReadonlyMap<string, Cell> = new Map()
 
-/** @param staged rows of changes that were staged before and are not on flash yet, by full key */
+/** @param staged rows of changes that were staged before and are not on flash yet, by `cellName` */
 export function createDraft(
   committed: Committed,
-  staged: (full: string) => Cell | undefined,
+  staged: (name: string) => Cell | undefined,
   relaxed: boolean,
 ): Drafting {
   let cells: Map<string, Cell> | undefined = new Map()
@@ -51,12 +57,12 @@ export function createDraft(
 
   function set(table: Table<unknown>, key: string, row: unknown): void {
     if (cells === undefined) throw new AtError('AT0010', 'the change has ended')
-    cells.set(table.prefix + key, { table, key, row })
+    cells.set(cellName(table, key), { table, key, row })
   }
 
   function find(table: Table<unknown>, key: string): Cell | undefined {
-    const full = table.prefix + key
-    return cells?.get(full) ?? staged(full)
+    const name = cellName(table, key)
+    return cells?.get(name) ?? staged(name)
   }
 
   const draft: Draft = {

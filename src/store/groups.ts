@@ -24,8 +24,8 @@ export type Reach = 'synced' | 'relaxed' | 'any'
 
 /** Changes that are written together: while one group is on its way to flash, the next one fills. */
 export interface Groups {
-  /** A row of a change that is not on flash yet, by full key. */
-  staged(full: string): Cell | undefined
+  /** A row of a change that is not on flash yet, by its name among the staged ones (draft.ts). */
+  staged(name: string): Cell | undefined
   /** Adds a change, behind all earlier ones, to the group that fills. */
   join(cells: Cells, reach: Reach, waiter: Waiter): void
   /** What was written may be gone: every change under way fails. */
@@ -181,9 +181,9 @@ export function createGroups(parts: GroupsParts): Groups {
   }
 
   return {
-    staged: (full) => filling.cells.get(full) ?? inFlight?.cells.get(full),
+    staged: (name) => filling.cells.get(name) ?? inFlight?.cells.get(name),
     join(cells, reach, waiter) {
-      for (const [full, cell] of cells) filling.cells.set(full, cell)
+      for (const [name, cell] of cells) filling.cells.set(name, cell)
       if (reach === 'synced') filling.sync = true
       if (reach === 'relaxed') filling.relaxed = true
       if (reach !== 'any' || cells.size === 0) filling.urgent = true

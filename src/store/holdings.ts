@@ -17,7 +17,8 @@ const escaped = /["\\\p{Cc}\p{Cs}]/u
 /** Characters of metadata as JSON, which is not made for the sake of its length. */
 function jsonChars(metadata: Metadata): number {
   let chars = 1
-  for (const [name, member] of Object.entries(metadata)) {
+  for (const name in metadata) {
+    const member = metadata[name as keyof Metadata]
     if (member === undefined) continue
     const isPlain = typeof member !== 'string' || !escaped.test(member)
     const quotes = typeof member === 'string' ? 2 : 0
