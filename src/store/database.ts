@@ -69,10 +69,10 @@ const settings = {
 } as const
 
 /**
- * What LevelDB keeps in memory, and in its log, before it writes it as a table. With half as much a reading costs a quarter
- * more bytes: small tables are merged more often. Twice as much would save a third of them, and cost 2 MiB of memory for good.
+ * What LevelDB keeps in memory, and in its log, before it writes it as a table. With half as much a reading costs half as
+ * many bytes again: small tables are merged more often. With twice as much, changes wait longer for each table to be synced.
  */
-const usualMemtableBytes = 2 * 1024 * 1024
+const usualMemtableBytes = 4 * 1024 * 1024
 
 /** Of a memtable: with so little in the log the next start reads it in a millisecond. */
 const shortLogShare = 1 / 64
@@ -204,7 +204,7 @@ export const repairDatabase = (directory: string): Promise<void> => repair.call(
 export interface DatabaseOptions {
   /** Makes a new database where there is none. */
   readonly create: boolean
-  /** Bytes of changes that LevelDB gathers before it writes a table; 2 MiB unless told. */
+  /** Bytes of changes that LevelDB gathers before it writes a table; 4 MiB unless told. */
   readonly memtableBytes?: number | undefined
 }
 
