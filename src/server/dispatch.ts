@@ -4,7 +4,7 @@ import { limits } from '../core/limits.ts'
 import { type Log, oncePerMinute } from '../core/log.ts'
 import { promptOf, type Session } from '../core/session.ts'
 import type { Durability } from '../core/storage.ts'
-import { type AnyVerb, findVerb } from '../verbs/table.ts'
+import { findVerb } from '../verbs/table.ts'
 import type { Nested, Ports } from '../verbs/verb.ts'
 import type { Frame } from '../wire/framing.ts'
 import { redact } from '../wire/redact.ts'
@@ -123,12 +123,6 @@ function answerText(text: string, gate: Gatekeeping): Reply | Promise<Reply> {
   return parsed.verb.run(parsed.params, ports, gate)
 }
 
-/** The block list, and documents, in which any key may be spelled with escapes. */
-const blockListOrDocument = /private:blocklist|^(?::nc)?:json:/iu
-
-/** Commands read the block list as it is on flash, so what may write it is over before the next one starts. */
-const mayOverlap = (verb: AnyVerb, rest: string): boolean => verb.overlaps === true && !blockListOrDocument.test(rest)
-
 const refused = (error: unknown, log: Log): Reply => ({
   text: undefined,
   answered: true,
@@ -197,7 +191,7 @@ export function createGate(ports: Ports, log: Log): Gate {
   const overlaps = (frame: Frame): boolean => {
     if (looked?.frame !== frame) {
       const found = frame.kind === 'line' ? findVerb(frame.text) : undefined
-      looked = { frame, overlaps: found !== undefined && mayOverlap(found.verb, found.rest) }
+      looked = { frame, overlaps: found?.verb.overlaps?.(found.rest) === true }
     }
     return looked.overlaps
   }

@@ -9,6 +9,15 @@ export const blockListKey = (self: AtSign): AtKey => makeAtKey({ scope: 'private
 /** The text of that key. */
 export const blockListText = (self: AtSign): string => `private:blocklist${self}`
 
+/** The block list, and documents, in which any key may be spelled with escapes. */
+const blockListOrDocument = /private:blocklist|^(?::nc)?:json:/iu
+
+/**
+ * Commands read the block list as it is on flash, so one that may write it is over before the next one starts.
+ * @param rest of a line that writes a record, behind the verb's name
+ */
+export const leavesBlockList = (rest: string): boolean => !blockListOrDocument.test(rest)
+
 /** Released servers store entries as they were typed, so that `@Bob` never matched. */
 function normalised(entry: unknown): AtSign[] {
   try {

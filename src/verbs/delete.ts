@@ -3,6 +3,7 @@ import { parseUtc, wireTime } from '../core/clock.ts'
 import { AtError, invalidSyntax } from '../core/errors.ts'
 import { flag, key, oneOf, param, seq, timeParam } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
+import { leavesBlockList } from './block-list.ts'
 import { priorities, requireOwner, standing } from './changes.ts'
 import { cramSecretName } from './cram.ts'
 import { defineVerb, type Ports } from './verb.ts'
@@ -42,7 +43,7 @@ export const deleteVerb = defineVerb({
     key('optional'),
   ),
   admits: ['owner'],
-  overlaps: true,
+  overlaps: leavesBlockList,
   access: (p) => [{ op: 'write', key: p.key, verb: 'delete' }],
   async run(p, ports) {
     checkDeletable(p.key, ports)

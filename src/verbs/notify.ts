@@ -206,7 +206,7 @@ export const notify = defineVerb({
   summary: 'Send a notification to another atSign, or receive one from its server.',
   grammar,
   admits: ['owner', 'peer'],
-  overlaps: true,
+  overlaps: () => true,
   access: (p, session, self) => accessToNotify(p, p.subject, p.subject.to ?? 'public', session, self),
   run(p, ports, { session }) {
     const { identity } = session

@@ -1,5 +1,6 @@
 import { flag, key, metadata, seq } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
+import { leavesBlockList } from './block-list.ts'
 import { checkWritable, writeRecord } from './changes.ts'
 import { defineVerb } from './verb.ts'
 
@@ -8,7 +9,7 @@ export const updateMeta = defineVerb({
   summary: 'Change the metadata of a record and leave its value alone.',
   grammar: seq(flag('nc'), key(), metadata),
   admits: ['owner'],
-  overlaps: true,
+  overlaps: leavesBlockList,
   access: (p) => [{ op: 'write', key: p.key, verb: 'update' }],
   async run(p, ports) {
     checkWritable(p.key, ports.self)

@@ -4,6 +4,7 @@ import { lineBreak } from '../core/one-line.ts'
 import { isPublicKey } from '../crypto/signing.ts'
 import { flag, type Grammar, key, metadata, seq, text } from '../wire/grammar.ts'
 import { data } from '../wire/reply.ts'
+import { leavesBlockList } from './block-list.ts'
 import { checkWritable, writeRecord } from './changes.ts'
 import { readUpdateDocument, type UpdateParams } from './update-json.ts'
 import { defineVerb, type Ports } from './verb.ts'
@@ -48,7 +49,7 @@ export const update = defineVerb({
   summary: 'Store a value under a key; a record shared with another atSign is also announced to it.',
   grammar,
   admits: ['owner'],
-  overlaps: true,
+  overlaps: leavesBlockList,
   access: (p) => [{ op: 'write', key: p.key, verb: 'update' }],
   async run(p, ports) {
     if (p.key.text === 'privatekey:at_pkam_publickey') {

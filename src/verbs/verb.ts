@@ -190,8 +190,9 @@ export interface Verb<P> {
   /**
    * Whether the next command that says so too may be started once this one's change is staged, before its commit: it
    * makes one change through `write`, and its answer leaves the session as it is.
+   * @param rest text behind the verb's name
    */
-  readonly overlaps?: true
+  overlaps?(rest: string): boolean
   /** Whether the same line is likely to come again; no secret may stand in it. */
   readonly repeats?: true
   /**
