@@ -13,7 +13,7 @@ export function seal(key: string, json: string): Uint8Array {
   const length = Buffer.byteLength(json)
   const bytes = Buffer.allocUnsafe(headerBytes + length)
   bytes[0] = valueFormat
-  bytes.writeUInt32BE(crc32(json, crc32(key)), 1)
+  bytes.writeUInt32BE(crc32(key + json), 1)
   // Each character of ASCII is one byte in Latin 1 as well, which Node writes faster.
   bytes.write(json, headerBytes, length === json.length ? 'latin1' : 'utf8')
   return bytes
