@@ -13,39 +13,49 @@ interface Entry<V> {
   readonly bytes: number
 }
 
+const generations = 4
+
 /**
- * Two generations: a hit in the older one moves to the younger one, and when the younger one holds half of the capacity,
- * the older one is forgotten. A hit costs one look-up and no reordering.
- * @param capacity bytes of both generations
+ * Four generations: a hit in an older one moves to the youngest, and when that holds a quarter of the capacity, the oldest is
+ * forgotten, so that what was used last is kept up to three quarters of the capacity at least. A hit in the youngest costs
+ * one look-up and no reordering.
+ * @param capacity bytes of all generations
  * @param sizeOf approximate bytes of a value; undefined stands for a known absence
  */
 export function createCache<V>(capacity: number, sizeOf: (key: string, value: V | undefined) => number): Cache<V> {
   let young = new Map<string, Entry<V>>()
-  let old = new Map<string, Entry<V>>()
+  let older: Map<string, Entry<V>>[] = []
   let youngBytes = 0
   let recurs: ((key: string) => boolean) | undefined
 
   const add = (key: string, entry: Entry<V>): void => {
-    const known = young.get(key)
-    youngBytes += entry.bytes - (known?.bytes ?? 0)
+    youngBytes += entry.bytes - (young.get(key)?.bytes ?? 0)
     young.set(key, entry)
-    if (youngBytes <= capacity / 2) return
-    old = young
+    if (youngBytes <= capacity / generations) return
+    older = [young, ...older].slice(0, generations - 1)
     young = new Map()
     youngBytes = 0
   }
 
+  const takeOlder = (key: string): Entry<V> | undefined => {
+    for (const generation of older) {
+      const entry = generation.get(key)
+      if (entry === undefined) continue
+      generation.delete(key)
+      return entry
+    }
+    return undefined
+  }
+
   const set = (key: string, value: V | undefined): void => {
     const bytes = sizeOf(key, value)
-    old.delete(key)
+    takeOlder(key)
     // One huge record must not push out everything that is hot.
     if (bytes <= capacity / 8) {
       add(key, { value, bytes })
       return
     }
-    const known = young.get(key)
-    if (known === undefined) return
-    youngBytes -= known.bytes
+    youngBytes -= young.get(key)?.bytes ?? 0
     young.delete(key)
   }
 
@@ -53,7 +63,7 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
     get(key) {
       const hit = young.get(key)
       if (hit !== undefined) return hit
-      const entry = old.get(key)
+      const entry = takeOlder(key)
       if (entry !== undefined) add(key, entry)
       return entry
     },
@@ -64,7 +74,7 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
     },
     clear() {
       young = new Map()
-      old = new Map()
+      older = []
       youngBytes = 0
     },
   }
