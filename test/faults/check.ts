@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import type { Store } from '../../src/core/storage.ts'
-import { keysOf, textOf, writers } from './workload.ts'
+import { crowd, keysOf, textOf, writers } from './workload.ts'
 
 /** Of each writer the number of its latest change in a store, -1 for none; the parts of a change must agree. */
 export async function latest(store: Store): Promise<number[]> {
@@ -61,11 +61,19 @@ export async function verify(
   const ids = numbers.reduce((sum, number) => sum + 2 * (number + 1), 0)
   expect(store.commits.lastId()).toBe(ids - 1)
   await verifyOutbox(store, numbers, acknowledged.delivery, losesDeliveries)
+  await verifyHolding(store)
   while (store.health().scrub.rounds === 0) await store.scrub(1_000_000)
   const { report, ...health } = store.health()
   expect(health, JSON.stringify(report)).toMatchObject({ state: 'sound', healed: 0, quarantined: 0 })
   expect(report).toBeUndefined()
   return numbers
+}
+
+/** What is held of an atSign is as much as is said of it. */
+async function verifyHolding(store: Store): Promise<void> {
+  let count = 0
+  for await (const { from } of store.notifications.since(-1)) if (from === crowd) count += 1
+  expect((await store.write((tx) => tx.holding('notifications', crowd))).count, `held of ${crowd}`).toBe(count)
 }
 
 async function verifyOutbox(

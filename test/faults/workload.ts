@@ -8,6 +8,9 @@ import type { Store, Transaction } from '../../src/core/storage.ts'
 
 /** How many writers there are. */
 export const writers = 6
+/** Who sends as many notifications, of which few are kept. */
+export const crowd = '@carol'
+const kept = { count: 20, bytes: Number.POSITIVE_INFINITY }
 const lag = 3
 const padding = '.'.repeat(700)
 
@@ -21,6 +24,11 @@ const notificationOf = (writer: number, number: number): Notification => ({
   ...{ notifier: 'x', at: number, expiresAt: 4_000_000_000_000, status: 'queued', isEncrypted: false, metadata: {} },
 })
 
+const receivedOf = (writer: number, number: number): Notification => ({
+  ...notificationOf(writer, number),
+  ...{ from: crowd, to: '@alice', key: '@alice:x@carol', value: `${number}`, type: 'received', status: 'delivered' },
+})
+
 async function change(tx: Transaction, writer: number, number: number): Promise<void> {
   for (const key of keysOf(writer)) {
     const logged = { opTime: number, commit: true } as const
@@ -29,6 +37,7 @@ async function change(tx: Transaction, writer: number, number: number): Promise<
     else await tx.putRecord(parseAtKey(key), record, { operation: '*', ...logged })
   }
   await tx.enqueue(notificationOf(writer, number))
+  await tx.putNotification(receivedOf(writer, number))
 }
 
 /** Where a writer stands: its latest change, and the latest number that it marked as delivered; -1 for none. */
@@ -47,6 +56,7 @@ export async function step(
   place.change += 1
   await store.write((tx) => change(tx, writer, place.change))
   acknowledged('change', writer, place.change)
+  if (writer === 0) await store.thinOut(crowd, kept, 4_000_000_000_000)
   while (place.delivery < place.change - lag) {
     place.delivery += 1
     await store.write((tx) => tx.settle(notificationOf(writer, place.delivery), 'delivered'), { sync: false })
