@@ -102,8 +102,6 @@ export function createGroups(parts: GroupsParts): Groups {
       stopWaiting ??= later(hurry)
       return
     }
-    stopWaiting?.()
-    stopWaiting = undefined
     scheduled = true
     // At the end of the turn: whatever this turn's input brings shares one batch.
     setImmediate(look)
@@ -126,6 +124,8 @@ export function createGroups(parts: GroupsParts): Groups {
 
   async function flush(): Promise<void> {
     if (inFlight !== undefined || filling.waiters.length === 0) return
+    stopWaiting?.()
+    stopWaiting = undefined
     const group = filling
     inFlight = group
     filling = newGroup()
@@ -133,8 +133,13 @@ export function createGroups(parts: GroupsParts): Groups {
     const cause = await attempt(group)
     if (group.cells.size > 0) gather.wrote(group.waiters.length, performance.now() - began)
     inFlight = undefined
-    if (cause === undefined) finish(group.waiters)
-    else fail(group.waiters, cause.error)
+    if (cause === undefined) {
+      // What has come meanwhile is written while those who waited are told.
+      if (filling.sync && !gather.waits(filling.waiters.length)) void flush()
+      finish(group.waiters)
+    } else {
+      fail(group.waiters, cause.error)
+    }
     if (filling.waiters.length > 0) schedule()
   }
 

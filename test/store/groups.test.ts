@@ -51,6 +51,18 @@ test('everything that is staged while one batch is in flight shares the next one
   expect(held.batches.map(({ sync }) => sync)).toEqual([true, true])
 })
 
+test('the next batch is on its way before those of the last one are told', async () => {
+  const held = heldBatches()
+  const store = await opened(await temporary(), {}, held)
+  const first = store.write((tx) => put(tx, 'first@alice', '1')).then(() => held.batches.length)
+  await held.arrived()
+  const second = store.write((tx) => put(tx, 'second@alice', '1'))
+  held.next()
+  expect(await first).toBe(2)
+  held.next()
+  expect(await second).toBe(1)
+})
+
 /** The moment for which marks wait for company: over when the test says so. */
 function heldMoment() {
   let waiting: (() => void) | undefined
