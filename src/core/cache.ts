@@ -13,38 +13,62 @@ interface Entry<V> {
   readonly bytes: number
 }
 
-const generations = 4
+interface Generation<V> {
+  readonly entries: Map<string, Entry<V>>
+  bytes: number
+}
+
+/** Beside the youngest one. */
+const olderGenerations = 3
 
 /**
- * Four generations: a hit in an older one moves to the youngest, and when that holds a quarter of the capacity, the oldest is
- * forgotten, so that what was used last is kept up to three quarters of the capacity at least. A hit in the youngest costs
- * one look-up and no reordering.
+ * Generations: a hit in an older one moves to the youngest, and when that holds a quarter of the capacity, the oldest ones are
+ * forgotten until the rest holds three quarters at most, so that what was used last is kept up to that many bytes at least.
+ * A hit in the youngest costs one look-up and no reordering.
  * @param capacity bytes of all generations
  * @param sizeOf approximate bytes of a value; undefined stands for a known absence
  */
 export function createCache<V>(capacity: number, sizeOf: (key: string, value: V | undefined) => number): Cache<V> {
-  let young = new Map<string, Entry<V>>()
-  let older: Map<string, Entry<V>>[] = []
-  let youngBytes = 0
+  const newGeneration = (): Generation<V> => ({ entries: new Map(), bytes: 0 })
+  let young = newGeneration()
+  let older: Generation<V>[] = []
   let recurs: ((key: string) => boolean) | undefined
 
-  const add = (key: string, entry: Entry<V>): void => {
-    youngBytes += entry.bytes - (young.get(key)?.bytes ?? 0)
-    young.set(key, entry)
-    if (youngBytes <= capacity / generations) return
-    older = [young, ...older].slice(0, generations - 1)
-    young = new Map()
-    youngBytes = 0
+  const take = (generation: Generation<V>, key: string): Entry<V> | undefined => {
+    const entry = generation.entries.get(key)
+    if (entry === undefined) return undefined
+    generation.entries.delete(key)
+    generation.bytes -= entry.bytes
+    return entry
   }
 
   const takeOlder = (key: string): Entry<V> | undefined => {
     for (const generation of older) {
-      const entry = generation.get(key)
-      if (entry === undefined) continue
-      generation.delete(key)
-      return entry
+      const entry = take(generation, key)
+      if (entry !== undefined) return entry
     }
     return undefined
+  }
+
+  /** The two oldest become one where hits have left many small ones. */
+  const join = (): void => {
+    const [next, oldest] = older.splice(-2) as [Generation<V>, Generation<V>]
+    for (const [key, entry] of next.entries) oldest.entries.set(key, entry)
+    older.push({ entries: oldest.entries, bytes: oldest.bytes + next.bytes })
+  }
+
+  const age = (): void => {
+    older = [young, ...older].filter(({ entries }) => entries.size > 0)
+    young = newGeneration()
+    let bytes = older.reduce((sum, generation) => sum + generation.bytes, 0)
+    while (bytes > 0.75 * capacity) bytes -= older.pop()?.bytes ?? bytes
+    if (older.length > olderGenerations) join()
+  }
+
+  const add = (key: string, entry: Entry<V>): void => {
+    young.bytes += entry.bytes - (young.entries.get(key)?.bytes ?? 0)
+    young.entries.set(key, entry)
+    if (young.bytes > capacity / 4) age()
   }
 
   const set = (key: string, value: V | undefined): void => {
@@ -55,13 +79,12 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
       add(key, { value, bytes })
       return
     }
-    youngBytes -= young.get(key)?.bytes ?? 0
-    young.delete(key)
+    take(young, key)
   }
 
   return {
     get(key) {
-      const hit = young.get(key)
+      const hit = young.entries.get(key)
       if (hit !== undefined) return hit
       const entry = takeOlder(key)
       if (entry !== undefined) add(key, entry)
@@ -73,9 +96,8 @@ export function createCache<V>(capacity: number, sizeOf: (key: string, value: V 
       if (recurs(key)) set(key, value)
     },
     clear() {
-      young = new Map()
+      young = newGeneration()
       older = []
-      youngBytes = 0
     },
   }
 }

@@ -29,6 +29,15 @@ test('a cache holds what fits into three quarters of it, however it is asked for
   }
 })
 
+test('what is seldom asked for stays beside a few that are asked for all the while', () => {
+  const cache = createCache<number>(1_000, () => 10)
+  const [seldom = '', ...often] = keys(40)
+  cache.set(seldom, 1)
+  for (let round = 0; round < 50; round++)
+    for (const name of often) if (cache.get(name) === undefined) cache.set(name, 2)
+  expect(held(cache, [seldom])).toEqual([seldom])
+})
+
 test('what is asked for stays, and what is not makes room for what comes', () => {
   const cache = createCache<number>(1_000, () => 10)
   const [hot, passing] = [keys(10), keys(1_000).slice(10)]
