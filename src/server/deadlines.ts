@@ -37,13 +37,15 @@ export function createDeadlines(clock: Clock, ms: number): Deadlines {
   function look(): void {
     const now = elapsed(clock)
     let next = Number.POSITIVE_INFINITY
+    const due: [place: number, deadline: Deadline][] = []
     for (const [place, deadline] of open.entries()) {
       if (deadline === undefined) continue
       if (deadline.at > now) next = Math.min(next, deadline.at)
-      else if (leave(place, deadline)) deadline.expired()
+      else due.push([place, deadline])
     }
     isArmed = false
     if (next < Number.POSITIVE_INFINITY) arm(next - now)
+    for (const [place, deadline] of due) if (leave(place, deadline)) deadline.expired()
   }
 
   return {

@@ -26,6 +26,18 @@ test('everything has its own time, and hears once that it is over', () => {
   expect(over).toEqual(['first', 'third', 'later'])
 })
 
+test('a limit that is set when another one ends has its own time', () => {
+  const clock = manualClock()
+  const deadlines = createDeadlines(clock, 1_000)
+  const over: string[] = []
+  deadlines.add(() => deadlines.add(() => over.push('second')))
+  clock.advance(1_000)
+  clock.advance(999)
+  expect(over).toEqual([])
+  clock.advance(1)
+  expect(over).toEqual(['second'])
+})
+
 test('a clock that is set does not end anything', () => {
   const clock = manualClock()
   const deadlines = createDeadlines(clock, 1_000)
