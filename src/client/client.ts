@@ -4,7 +4,8 @@ import { type AtSign, parseAtSign } from '../core/at-sign.ts'
 import type { Clock } from '../core/clock.ts'
 import { AtError } from '../core/errors.ts'
 import { createLanes } from '../core/lanes.ts'
-import { formatMetadata } from '../core/metadata-tags.ts'
+import type { MetadataChange } from '../core/metadata.ts'
+import { formatMetadata, type Optional } from '../core/metadata-tags.ts'
 import type { Durability } from '../core/storage.ts'
 import type { AtKeys } from '../crypto/keys-file.ts'
 import { replyData } from '../wire/link.ts'
@@ -13,7 +14,7 @@ import { createOpener, type ShownMetadata } from './open.ts'
 import { createPairKeys, type Unreachable } from './pair-keys.ts'
 import { createSeal, type Sealed } from './seal.ts'
 import { createSession, type Session } from './session.ts'
-import type { AtClient, Connect, NotifyOptions, PutOptions } from './types.ts'
+import type { AtClient, Connect, NotifyOptions } from './types.ts'
 
 export type { AtClient, Connect, NotifyOptions, PutOptions, ReadRecord, ReceivedNotification } from './types.ts'
 
@@ -38,8 +39,10 @@ export interface AtClientOptions {
 const refused = (key: string, why: string): AtError => new AtError('AT0022', `${key.slice(0, 64)} ${why}`)
 
 /** Tags of what the caller says about a value, which come first, and of what is needed to read it. */
-const tagsOf = ({ metadata }: Pick<Sealed, 'metadata'>, given: PutOptions | NotifyOptions): string =>
-  formatMetadata(given) + formatMetadata(metadata)
+const tagsOf = (
+  { metadata }: Pick<Sealed, 'metadata'>,
+  { ttl, ttb, ttr, ccd }: Optional<Pick<MetadataChange, 'ttl' | 'ttb' | 'ttr' | 'ccd'>>,
+): string => formatMetadata({ ttl, ttb, ttr, ccd }) + formatMetadata(metadata)
 
 /** @throws AtError AT0016 for a malformed key */
 function withOwner(text: string, self: AtSign): AtKey {

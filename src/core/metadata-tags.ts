@@ -118,7 +118,7 @@ export function parseTagValue(tag: Tag, text: string): number | boolean | string
   }
 }
 
-type Optional<T> = { readonly [Name in keyof T]?: T[Name] | undefined }
+export type Optional<T> = { readonly [Name in keyof T]?: T[Name] | undefined }
 
 /** Writes `:tag:value` for every member that has a value, in canonical order; the empty string for an empty change. */
 export function formatMetadata(change: Optional<MetadataChange>): string {
