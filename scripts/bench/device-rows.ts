@@ -85,13 +85,24 @@ async function sensorRows(fixture: Fixture, path: SensorPath, pace: Pace): Promi
 const worn = 2_000
 
 const settleMs = 500
+/** Merges of what the rows before left behind take some seconds. */
+const calmMs = 30_000
+
+/** Waits until a second goes by in which the device writes nothing. */
+async function calm(pid: number): Promise<void> {
+  let written = -1
+  for (let waited = 0; waited < calmMs && written !== procNumber(pid, 'io', 'write_bytes'); waited += 1_000) {
+    written = procNumber(pid, 'io', 'write_bytes')
+    await sleep(1_000)
+  }
+}
 
 /** Bytes that the device had the kernel write for each reading. */
 async function wear(device: RunningDevice, topic: string, readings: number): Promise<number> {
   const [sensor] = await connectSensors(1, device.brokerPort)
   if (sensor === undefined) throw new Error('no sensor')
   await oneByOne(sensor, () => topic, 20)
-  await sleep(settleMs)
+  await calm(device.program.pid)
   const before = procNumber(device.program.pid, 'io', 'write_bytes')
   await oneByOne(sensor, () => topic, readings)
   await sleep(settleMs)
