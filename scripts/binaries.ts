@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Plugin } from 'esbuild'
 
@@ -23,17 +23,17 @@ export const binariesBesideBundle: Plugin = {
   },
 }
 
-/** Copies the binaries of one platform, named so that the loader need not search. @param root of the project */
+/**
+ * Copies the binaries of one platform, named so that the loader need not search.
+ * @param root of the project
+ * @throws Error when one of them is missing, or is not what package-lock.json names
+ */
 export function copyBinaries(root: string, platform: string, arch: string, dist: string): void {
   const folder = join(dist, 'prebuilds', `${platform}-${arch}`)
   mkdirSync(folder, { recursive: true })
   copyLevel(join(root, 'node_modules/classic-level/prebuilds'), platform, arch, folder)
-  try {
-    copyKoffi(root, platform, arch, folder)
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    console.error(`Without koffi for ${platform}-${arch} LevelDB maps its tables into memory there: ${reason}`)
-  }
+  // Elsewhere LevelDB maps its tables (store/level.ts).
+  if (platform === 'linux') copyKoffi(root, arch, folder)
 }
 
 /** `linux-arm64/classic-level.armv8.node` too. */
@@ -50,30 +50,33 @@ function copyLevel(prebuilds: string, platform: string, arch: string, folder: st
 }
 
 /** npm installs koffi's binaries for this machine alone; those for others are fetched once. */
-function copyKoffi(root: string, platform: string, arch: string, folder: string): void {
-  const name = `@koromix/koffi-${platform}-${arch}`
+function copyKoffi(root: string, arch: string, folder: string): void {
+  const name = `@koromix/koffi-linux-${arch}`
   const installed = join(root, 'node_modules', name)
-  const source = existsSync(installed) ? installed : fetched(root, name)
-  copyFileSync(join(source, `${platform}_${arch}/koffi.node`), join(folder, 'koffi.node'))
-  const musl = join(source, `musl_${arch}/koffi.node`)
-  if (existsSync(musl)) copyFileSync(musl, join(folder, 'koffi.musl.node'))
+  const source = existsSync(installed) ? installed : unpacked(archiveOf(root, name))
+  copyFileSync(join(source, `linux_${arch}/koffi.node`), join(folder, 'koffi.node'))
+  copyFileSync(join(source, `musl_${arch}/koffi.node`), join(folder, 'koffi.musl.node'))
+  if (source !== installed) rmSync(source, { recursive: true })
 }
 
-/** The folder of a package that npm would not install here, as package-lock.json names it. */
-function fetched(root: string, name: string): string {
+/** The archive of a package that npm would not install here, as package-lock.json names it. */
+function archiveOf(root: string, name: string): string {
   const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
   const { version, integrity } = lock.packages[`node_modules/${name}`]
-  const folder = join(root, 'node_modules/.cache', `${name.replace('/', '-')}-${version}`)
-  const unpacked = join(folder, 'package')
-  if (existsSync(unpacked)) return unpacked
-  mkdirSync(folder, { recursive: true })
-  const pack = ['pack', '--silent', '--pack-destination', folder, `${name}@${version}`]
-  const archive = join(
-    folder,
-    execFileSync('npm', pack, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim(),
-  )
-  const sum = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`
-  if (sum !== integrity) throw new Error(`${name} is not what package-lock.json names`)
-  execFileSync('tar', ['-xzf', archive, '-C', folder])
-  return unpacked
+  const cache = join(root, 'node_modules/.cache')
+  const archive = join(cache, `${name.slice(1).replace('/', '-')}-${version}.tgz`)
+  const isRight = (): boolean =>
+    existsSync(archive) && `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}` === integrity
+  if (isRight()) return archive
+  mkdirSync(cache, { recursive: true })
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', cache, `${name}@${version}`], { stdio: 'ignore' })
+  if (!isRight()) throw new Error(`${archive} is not the ${name} that package-lock.json names`)
+  return archive
+}
+
+/** A new folder with what is in an archive of npm. */
+function unpacked(archive: string): string {
+  const folder = mkdtempSync(`${archive}-`)
+  execFileSync('tar', ['-xzf', archive, '-C', folder, '--strip-components', '1'])
+  return folder
 }

@@ -3,6 +3,7 @@ import { relative } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { runCli } from './cli/main.ts'
 import { createStreams } from './cli/streams.ts'
+import { readTables } from './store/level.ts'
 
 const stopped = new Promise<void>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
@@ -24,6 +25,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   onHangup: (task) => process.on('SIGHUP', task),
   readInput: () => text(process.stdin),
   streams: createStreams(process),
+  mapsTables: await readTables(),
   home: homedir(),
   program,
 })

@@ -18,7 +18,7 @@ import { version } from '../version.ts'
 import { readConfig } from './config.ts'
 import { writeConfigFile } from './config-file.ts'
 import { type ConnectOptions, findTarget, withConnection } from './connect.ts'
-import { ExitError, type Io, print } from './io.ts'
+import { ExitError, type Io, print, tellOfMapping } from './io.ts'
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(
@@ -97,6 +97,7 @@ async function serve(options: { config: string; logLevel?: string; clockTrusted?
   }
   const config = await readConfig(options.config, flags)
   const log = createLog(config.log.level, config.underSystemd)
+  tellOfMapping(io, log)
   // A whole device is restored by its data folder, a snapshot alone by the store inside it.
   for (const folder of [config.dataDir, join(config.dataDir, 'store')]) {
     if (await undoInterrupted(folder))

@@ -1,3 +1,4 @@
+import type { Log } from '../core/log.ts'
 import type { Streams } from './streams.ts'
 
 /** What a command may touch of the process it runs in; tests hand in their own. */
@@ -15,6 +16,8 @@ export interface Io {
   /** All of standard input as text, for secrets that must not stand on a command line. */
   readInput(): Promise<string>
   readonly streams: Streams
+  /** Why LevelDB maps its tables into memory, undefined when it reads them (store/level.ts). */
+  readonly mapsTables?: string | undefined
   readonly home: string
   /** How this program was called, for commands to copy: `node dist/atedge.mjs`. */
   readonly program: string
@@ -29,6 +32,13 @@ export class ExitError extends Error {
     this.name = 'ExitError'
     this.status = status
   }
+}
+
+/** Says so where LevelDB maps its tables. */
+export function tellOfMapping({ mapsTables }: Io, log: Log): void {
+  if (mapsTables === undefined) return
+  const words = 'LevelDB maps its tables into memory: what the card cannot read will end the process'
+  log('warn', words, { cause: mapsTables })
 }
 
 /** Prints one value: JSON on one line when asked, else as the command words it. */

@@ -7,7 +7,7 @@ import { systemClock } from '../core/clock.ts'
 import { createLog } from '../device/log.ts'
 import { version } from '../version.ts'
 import { networkFileName } from './connect.ts'
-import { ExitError, type Io } from './io.ts'
+import { ExitError, type Io, tellOfMapping } from './io.ts'
 
 /** `@alice,@bob` as atSigns, each once. */
 export function parseAtSigns(text: string): AtSign[] {
@@ -69,13 +69,15 @@ async function network(
 ): Promise<void> {
   const folder = resolve(options.data)
   await mkdir(folder, { recursive: true, mode: 0o700 })
+  const log = createLog(options.logLevel === 'debug' ? 'debug' : 'warn', false)
+  tellOfMapping(io, log)
   const running = await startNetwork({
     atSigns: options.atsigns,
     directory: folder,
     portBase: options.portBase,
     activate: options.activate,
     clock: systemClock,
-    log: createLog(options.logLevel === 'debug' ? 'debug' : 'warn', false),
+    log,
     version,
     ...(options.json ? {} : { progress: (step: string) => io.err(`… ${step}\n`) }),
   }).catch((error: Error) => {

@@ -134,7 +134,7 @@ export function createGroups(parts: GroupsParts): Groups {
     if (group.cells.size > 0) gather.wrote(group.waiters.length, performance.now() - began)
     inFlight = undefined
     if (cause === undefined) {
-      // What has come meanwhile is written while those who waited are told.
+      // What has come meanwhile is written while those who waited are told; it is done after them.
       if (filling.sync && !gather.waits(filling.waiters.length)) void flush()
       finish(group.waiters)
     } else {

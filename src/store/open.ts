@@ -10,7 +10,6 @@ import type { Losses } from './health.ts'
 import { isTaken } from './in-use.ts'
 import { type Climbed, climb, databaseName } from './ladder.ts'
 import { type Identity, tables } from './layout.ts'
-import { mapsTables } from './level.ts'
 import { type Migration, migrate } from './migrations.ts'
 import { hasCode, reasonOf, StoreRefusal } from './refusal.ts'
 import { seal, unseal } from './seal.ts'
@@ -160,11 +159,7 @@ async function climbAndBringUp(
  * @throws StoreRefusal when it is locked, of another atSign, of a newer format, not of atedge or cannot even be read
  */
 export async function openOwn(options: OpenOptions): Promise<Opened> {
-  const { directory, atSign, format, losses, log } = options
-  if (mapsTables !== undefined)
-    log('warn', 'LevelDB maps its tables into memory: what the card cannot read will end the process', {
-      cause: mapsTables,
-    })
+  const { directory, atSign, format, losses } = options
   await privateDirectory(directory)
   const marker = await readMarker(directory)
   if (marker?.identity !== undefined) judge(marker.identity, options)

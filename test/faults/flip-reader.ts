@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Store } from '../../src/core/storage.ts'
+import { readTables } from '../../src/store/level.ts'
 import { openStore } from '../../src/store/store.ts'
 
 // Opens a store in which one bit is flipped, reads everything in every way, and says what came of it. A process of its own,
@@ -114,6 +115,7 @@ async function outcome(flip: Flip, directory: string): Promise<Outcome> {
   }
 }
 
+await readTables()
 const directory = process.argv[2] ?? ''
 for await (const line of createInterface(process.stdin)) {
   const said = await outcome(JSON.parse(line) as Flip, directory).catch((error: unknown) => ({

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { systemClock } from '../../src/core/clock.ts'
+import { readTables } from '../../src/store/level.ts'
 import { openStore } from '../../src/store/store.ts'
 import { type Place, step } from './workload.ts'
 
@@ -9,6 +10,7 @@ import { type Place, step } from './workload.ts'
 const [directory = '', places = '[]'] = process.argv.slice(2)
 /** Full after some milliseconds, so that tables appear and are merged before the process is killed. */
 const memtableBytes = 128 * 1024
+await readTables()
 const store = await openStore(
   { directory, atSign: '@alice', clock: systemClock, outboxPerPeer: 1_000_000 },
   { memtableBytes },

@@ -1,7 +1,10 @@
 import { readdir, readFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
+import { readTables } from '../../src/store/level.ts'
 import { opened, put, temporary } from './fixtures.ts'
+
+beforeAll(async () => expect(await readTables()).toBeUndefined())
 
 const keys = Array.from({ length: 500 }, (_, number) => `key${number}@alice`)
 
