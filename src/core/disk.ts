@@ -25,10 +25,10 @@ const ends = { tight: 0.87, full: 0.94 }
 const plentyBytes = 1_073_741_824
 
 /**
- * A small disk is full before 97 %: when LevelDB is behind and moves tables a level down, it writes up to twelve of 2 MiB
+ * A small disk is full before 97 %: when LevelDB is behind and moves tables a level down, it writes up to twelve of 4 MiB
  * and what they overlap anew before it removes the old ones, and where that fails the store takes nothing at all any more.
  */
-const spareBytes = { full: 67_108_864, tight: 100_663_296 }
+const spareBytes = { full: 100_663_296, tight: 134_217_728 }
 
 function fillOfDisk({ totalBytes, freeBytes }: Room): number {
   if (freeBytes >= plentyBytes || totalBytes <= 0) return 0

@@ -16,7 +16,7 @@ test('a large disk with more than 1 GiB left is not full', () => {
 
 test('a small disk is full while the database still has room to work in', () => {
   const fill = (freeMiB: number) => fillOf({ totalBytes: 400 * MiB, freeBytes: freeMiB * MiB }, 0, undefined)
-  expect([fill(112), fill(95), fill(63)].map((at) => nextState('ok', at))).toEqual(['ok', 'tight', 'full'])
+  expect([fill(144), fill(127), fill(95)].map((at) => nextState('ok', at))).toEqual(['ok', 'tight', 'full'])
 })
 
 test('states begin higher than they end', () => {
