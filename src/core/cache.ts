@@ -23,7 +23,7 @@ const olderGenerations = 3
 
 /**
  * Generations: a hit in an older one moves to the youngest, and when that holds a quarter of the capacity, the oldest ones are
- * forgotten until the rest holds three quarters at most, so that what was used last is kept up to that many bytes at least.
+ * forgotten until the rest holds three quarters at most.
  * A hit in the youngest costs one look-up and no reordering.
  * @param capacity bytes of all generations
  * @param sizeOf approximate bytes of a value; undefined stands for a known absence

@@ -20,7 +20,7 @@ test('keys that are asked for once in a long while do not recur', () => {
 const held = (cache: { get(key: string): unknown }, names: readonly string[]): string[] =>
   names.filter((name) => cache.get(name) !== undefined)
 
-test('a cache holds what fits into three quarters of it, however it is asked for', () => {
+test('a cache holds what is set in turn, as long as it fits into three quarters of it', () => {
   const cache = createCache<number>(1_000, () => 10)
   const names = keys(75)
   for (let round = 0; round < 9; round++) {
